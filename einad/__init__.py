@@ -1,0 +1,61 @@
+"""einad differentiates tensor contractions: every derivative is again an expression one can read, plan and run.
+
+>>> import numpy as np
+>>> import einad as ea
+>>> ea.grad(lambda W, x: np.sum(np.tanh(W @ x)))(np.zeros((2, 3)), np.ones(3))
+array([[1., 1., 1.],
+[1., 1., 1.]])
+>>> print(ea.expr("Y[i,k] = W[i,j] * X[j,k]").vjp("W"))
+W_bar[i,j] = Y_bar[i,k] * X[j,k]
+"""
+
+from einad.errors import (
+    ConcretizationError,
+    DerivativeError,
+    MemoryLimitError,
+    NotationError,
+    ShapeError,
+)
+from einad.expression import Expression, expr
+from einad.plan.plan import Plan
+from einad.transforms import (
+    einsum,
+    elementwise,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jit,
+    jvp,
+    plan,
+    stop_gradient,
+    value_and_grad,
+    vjp,
+    vmap,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ConcretizationError",
+    "DerivativeError",
+    "Expression",
+    "MemoryLimitError",
+    "NotationError",
+    "Plan",
+    "ShapeError",
+    "einsum",
+    "elementwise",
+    "expr",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jit",
+    "jvp",
+    "plan",
+    "stop_gradient",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]

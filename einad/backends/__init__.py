@@ -1,0 +1,1 @@
+"""Where programs run: NumPy, and the slow reference evaluator."""

@@ -1,0 +1,1 @@
+"""`einad demo`: a classifier of handwritten digits, from the printed derivatives of its layers to its accuracy."""

@@ -1,0 +1,1 @@
+"""The swap at work: sweeps, Jacobians, batching."""

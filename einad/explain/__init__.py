@@ -1,0 +1,1 @@
+"""Plans as tables, derivations and other things a person reads."""

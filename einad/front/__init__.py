@@ -1,0 +1,1 @@
+"""The two doors: plain NumPy functions and index-notation strings."""

@@ -1,0 +1,1 @@
+"""Nouns: the closed einsum notation, the node types and walks over them."""

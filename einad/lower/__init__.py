@@ -1,0 +1,1 @@
+"""Pairwise steps become calls; a plan becomes a straight-line program."""

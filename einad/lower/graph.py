@@ -1,0 +1,168 @@
+"""Lower an expression graph, node by node, to a straight-line program."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from einad.ir.expr import Add, Affine, Call, Einsum, Input, Map, Node, Step
+from einad.ir.walk import topological, use_counts
+from einad.lower.einsum import lower_einsum
+from einad.lower.elementwise import lower_add, lower_call, lower_map
+from einad.lower.emit import settle
+from einad.lower.layout import Readers
+from einad.lower.placed import Placed, Value, unspread, whole
+from einad.lower.program import Dense, Operand, Program
+from einad.lower.scan import stored
+from einad.lower.structured import lower_structured
+from einad.lower.text import indexed, say
+from einad.lower.view import View, plain
+from einad.ops.calculus import RECIPROCAL
+
+
+def lower(roots: Sequence[Node], inputs: Sequence[Node]) -> Program:
+    """The program that computes ``roots`` from arrays for ``inputs``, which may be any nodes below the roots.
+
+    Einsums must have at most two operands (`einad.plan.paths.binarise`).
+    """
+    program = Program()
+    lowering = _Lowering(program, _divisions(roots), Readers(roots))
+    for n, node in enumerate(inputs):
+        name = node.name if isinstance(node, Input) and node.name.isidentifier() else f"x{n}"
+        lowering.values[node] = plain(program.add_input(name, node.shape, node.dtype), program)
+    for node in topological(roots, lowering.values.copy()):
+        if node not in lowering.values and node not in lowering.skipped and not isinstance(node, Affine | Step):
+            lowering.values[node] = lowering.lower(node)
+    claimed: set[int] = set()
+    for root in roots:
+        program.outputs.append(_output(lowering.value(root), claimed, program))
+    return program
+
+
+def _divisions(roots: Sequence[Node]) -> dict[Node, int]:
+    """Products ``a * reciprocal(b)`` to be computed as ``a / b``: the place of the reciprocal among the operands.
+
+    The reciprocal must be used nowhere else and be as large as the product: where few numbers divide many, products
+    are cheaper.
+    """
+    counts = use_counts(roots)
+    found: dict[Node, int] = {}
+    for node in counts:
+        if isinstance(node, Einsum) and len(node.children) == 2 and node.dtype.kind in "fc":
+            for k, child in enumerate(node.children):
+                if _is_reciprocal(child) and counts[child] == 1 and _divides(node, k):
+                    found[node] = k
+                    break
+    return found
+
+
+def _is_reciprocal(node: Node) -> bool:
+    return isinstance(node, Map) and node.row is RECIPROCAL and node.dtype.kind in "fc"
+
+
+def _divides(node: Einsum, k: int) -> bool:
+    labels = node.spec.inputs[k]
+    return not node.spec.contracted and len(set(labels)) == len(labels) and set(labels) >= set(node.spec.output)
+
+
+class _Lowering:
+    """What has been lowered so far."""
+
+    def __init__(self, program: Program, divisions: dict[Node, int], readers: Readers) -> None:
+        self.program, self.divisions, self.readers = program, divisions, readers
+        self.values: dict[Node, Value] = {}
+        self.ready: dict[Node, View] = {}
+        self.skipped = {node.children[k] for node, k in divisions.items()}
+
+    def value(self, node: Node) -> Value:
+        """The value of a node; nodes that were left out, and structured operands, are lowered when asked for."""
+        found = self.values.get(node)
+        if found is None:
+            found = _stored(node, self.program) if isinstance(node, Affine | Step) else self.lower(node)
+            self.values[node] = found
+        return found
+
+    def view(self, node: Node) -> View:
+        """A value as the operand of an einsum."""
+        found = self.value(node)
+        if isinstance(found, Placed):
+            found = self.values[node] = unspread(found, self.program)
+        return found
+
+    def settled(self, node: Node) -> View:
+        """A value with its coefficient applied and its diagonals written out, once for all who ask."""
+        if node not in self.ready:
+            found = self.value(node)
+            if isinstance(found, Placed) or found.is_spread:
+                self.ready[node] = unspread(found, self.program)
+            else:
+                self.ready[node] = settle(found, self.program)
+        return self.ready[node]
+
+    def lower(self, node: Node) -> Value:
+        """The value of a node whose children have values."""
+        if isinstance(node, Einsum):
+            return self._einsum(node)
+        if node.children and not node.size:  # nothing to compute, and no 1 / 0 to warn of
+            return View(None, (), tuple(range(node.ndim)), dict(enumerate(node.shape)), 0, node.dtype)
+        if isinstance(node, Map):
+            return lower_map(node, [self.settled(child) for child in node.children], self.program)
+        if isinstance(node, Add):
+            return lower_add(node, [self.value(child) for child in node.children], self.program)
+        if isinstance(node, Call):
+            return lower_call(node, [self.settled(child) for child in node.children], self.program)
+        name = node.name if isinstance(node, Input) else repr(node)
+        raise KeyError(f"no value was given for the input {name!r}")
+
+    def _einsum(self, node: Einsum) -> Value:
+        if 0 in node.sizes:
+            return View(None, (), node.spec.output, dict(enumerate(node.sizes)), 0, node.dtype)
+        structured = [k for k, child in enumerate(node.children) if isinstance(child, Affine | Step)]
+        if structured and len(node.children) == 2:
+            largest = max(structured, key=lambda k: node.children[k].size)
+            return lower_structured(node, largest, self.view(node.children[1 - largest]), self.program)
+        if node in self.divisions:
+            return self._division(node, self.divisions[node])
+        views = [self.view(child) for child in node.children]
+        wishes = self.readers.wishes(node, self.values) if node.spec.contracted else ()
+        return lower_einsum(node, views, self.program, wishes=wishes)
+
+    def _division(self, node: Einsum, k: int) -> Value:
+        above, below = self.view(node.children[1 - k]), self.settled(node.children[k].children[0])
+        if above.register is None or below.register is None or len(below.stored) < below.ndim:
+            return lower_einsum(node, [self.view(child) for child in node.children], self.program)
+        inputs = (node.spec.inputs[1 - k], node.spec.inputs[k])
+        return lower_einsum(node, [above, below], self.program, inputs, divided=True)
+
+
+def _stored(node: Affine | Step, program: Program) -> View:
+    return stored(Dense(node, node.dtype), tuple(range(node.ndim)), dict(enumerate(node.shape)), program)
+
+
+def _output(value: Value, claimed: set[int], program: Program) -> int:
+    """A register with a root's value in memory that nobody else sees."""
+    operand = whole(value, program)
+    register = operand.register
+    found = program.registers[register]
+    view = value if isinstance(value, View) else plain(register, program)
+    shape = tuple([view.sizes[label] for label in view.labels])
+    if found.owned and register not in claimed and shape and not operand.copied:
+        claimed.add(register)
+        return _seen(operand, shape, program)
+    axes = range(len(shape))
+    if register in program.opaque and register not in claimed and not operand.views:
+        claimed.add(register)
+        target = program.emit("fresh", [operand, *map(Operand, found.sources)], shape, found.dtype, "copy")
+    else:
+        target = program.emit("copy", [operand], shape, found.dtype, "copy")
+    say(program, target, axes, indexed(found.name, axes))
+    return target
+
+
+def _seen(operand: Operand, shape: tuple[int, ...], program: Program) -> int:
+    """The register that holds an operand's view."""
+    if not operand.views:
+        return operand.register
+    found = program.registers[operand.register]
+    target = program.emit("view", [operand], shape, found.dtype, "view", sources=[operand.register])
+    say(program, target, range(len(shape)), f"{found.name}  (view)")
+    return target

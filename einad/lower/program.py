@@ -1,0 +1,172 @@
+"""The straight-line program: registers, operands seen through views, and calls.
+
+A program is a list of calls in execution order; each makes one register or writes into one. It names no library:
+a backend writes every call in its own words. Registers are never reused here; what shares memory with what is
+decided afterwards (`einad.lower.schedule`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from einad.ir.expr import Affine, DType, Scalar, Shape, Step
+
+Strides = tuple[int, ...]
+ViewStep = tuple[str, Any]
+
+
+class Register(NamedTuple):
+    """One array of the program.
+
+    ``strides`` (in elements) is what the planner assumes: inputs are taken to be C-contiguous. Programs are right
+    for any layout and fast for this one. ``owned`` says that the program allocates the memory itself; a register
+    that is not owned is an input, or shares the memory of the registers in ``sources``.
+    """
+
+    name: str
+    shape: Shape
+    strides: Strides
+    dtype: DType
+    owned: bool
+    sources: tuple[int, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return count(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """The number of bytes of the elements."""
+        return self.size * self.dtype.itemsize
+
+
+class Operand(NamedTuple):
+    """A register seen through ``views``: ('reshape', shape), ('transpose', axes) or ('copy', None), in order.
+
+    ``copied`` is the number of bytes the views must copy (0 where they are views indeed).
+    """
+
+    register: int
+    views: tuple[ViewStep, ...] = ()
+    copied: int = 0
+
+
+class Constant(NamedTuple):
+    """A number of a given dtype."""
+
+    value: Scalar
+    dtype: DType
+
+
+class Dense(NamedTuple):
+    """A structured operand stored after all, as an array made once per plan; ``summed`` is an axis summed over."""
+
+    node: Affine | Step
+    dtype: DType
+    summed: int | None = None
+
+
+Argument = Operand | Constant | Dense
+
+
+class Op(NamedTuple):
+    """One call. ``target`` is the register it makes, or None where it writes into its first argument.
+
+    ``reuse`` lists registers of the result's shape and dtype whose memory may take the result once they are dead.
+    """
+
+    function: str
+    args: tuple[Argument, ...]
+    target: int | None
+    statement: str
+    kind: str
+    flops: int = 0
+    options: Any = None
+    reuse: tuple[int, ...] = ()
+
+    @property
+    def reads(self) -> list[int]:
+        """The registers read."""
+        return [arg.register for arg in self.args if type(arg) is Operand]
+
+
+class Program:
+    """Calls over registers; the first ``input_count`` registers are the inputs, ``outputs`` the results.
+
+    ``opaque`` are the results of functions that may or may not return a view of an argument.
+    """
+
+    def __init__(self) -> None:
+        self.registers: list[Register] = []
+        self.ops: list[Op] = []
+        self.input_count = 0
+        self.outputs: list[int] = []
+        self.opaque: set[int] = set()
+
+    def add_input(self, name: str, shape: Shape, dtype: DType) -> int:
+        """A register that comes with the call."""
+        self.registers.append(Register(name, shape, contiguous(shape), dtype, False))
+        self.input_count += 1
+        return len(self.registers) - 1
+
+    def emit(
+        self,
+        function: str,
+        args: Sequence[Argument],
+        shape: Shape,
+        dtype: DType,
+        kind: str,
+        *,
+        flops: int = 0,
+        options: Any = None,
+        reuse: Sequence[int] = (),
+        strides: Strides | None = None,
+        sources: Sequence[int] | None = None,
+    ) -> int:
+        """Append a call that makes a register; with ``sources`` the register shares their memory."""
+        target = len(self.registers)
+        layout = contiguous(shape) if strides is None else strides
+        owned = sources is None
+        if function == "row" and not owned:
+            self.opaque.add(target)
+        self.registers.append(
+            Register(f"t{target - self.input_count}", shape, layout, dtype, owned, tuple(sources or ()))
+        )
+        fitting = tuple([r for r in reuse if self._fits(r, shape, dtype)])
+        self.ops.append(Op(function, tuple(args), target, "", kind, flops, options, fitting))
+        return target
+
+    def write(self, function: str, args: Sequence[Argument], kind: str, *, flops: int = 0, options: Any = None) -> None:
+        """Append a call that writes into its first argument, which must be owned."""
+        self.ops.append(Op(function, tuple(args), None, "", kind, flops, options))
+
+    def describe(self, statement: str) -> None:
+        """Say in index notation what the last call does."""
+        self.ops[-1] = self.ops[-1]._replace(statement=statement)
+
+    def _fits(self, register: int, shape: Shape, dtype: DType) -> bool:
+        found = self.registers[register]
+        return found.owned and found.shape == shape and found.dtype == dtype and bool(shape)
+
+
+def count(shape: Sequence[int]) -> int:
+    """The number of elements of a shape."""
+    total = 1
+    for n in shape:
+        total *= n
+    return total
+
+
+def contiguous(shape: Sequence[int]) -> Strides:
+    """Row-major strides, in elements.
+
+    >>> contiguous((2, 3, 4))
+    (12, 4, 1)
+    """
+    strides, stride = [], 1
+    for n in reversed(shape):
+        strides.append(stride)
+        stride *= n
+    return tuple(reversed(strides))

@@ -1,0 +1,1 @@
+"""One row per operation: pointwise table, reductions, structured operands."""

@@ -1,0 +1,194 @@
+"""The stages by name and in order, and the cache of plans.
+
+::
+
+    graph --normalise--> fewer nodes --binarise--> at most two operands --use_symmetry--> halves of symmetric products
+          --lower--> calls --compile--> Plan
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from threading import Lock
+from typing import Any, NamedTuple
+
+from einad.backends.numpy import compile_program
+from einad.ir.expr import Add, Affine, Array, Call, Einsum, Input, Literal, Map, Node, Step, scalar_key
+from einad.ir.walk import substitute, topological
+from einad.lower.graph import lower
+from einad.plan.cost import graph_bytes, graph_flops
+from einad.plan.paths import binarise
+from einad.plan.plan import Plan
+from einad.rewrite.engine import normalise
+from einad.rewrite.symmetry import use_symmetry
+
+CACHED_PLANS = 512
+
+
+def prepare(roots: Sequence[Node]) -> list[Node]:
+    """The graph as it should be differentiated: normal form, contraction paths chosen.
+
+    Gradients then share the intermediate results of the value.
+    """
+    return binarise(normalise(roots))
+
+
+def compile_plan(roots: Sequence[Node], inputs: Sequence[Node]) -> Plan:
+    """The plan that computes ``roots`` from one array for each of ``inputs``.
+
+    Literals become inputs behind the others, bound to their arrays, which are read at every call and never copied.
+    """
+    leaves, key = _structure(roots, inputs)
+    literals = [leaf for leaf in leaves[len(inputs) :] if isinstance(leaf, Literal)]
+    names = tuple([node.name if isinstance(node, Input) else f"x{n}" for n, node in enumerate(leaves)])
+    plan, _ = _cached((key, names), lambda: Derived(roots), leaves, names)
+    return plan.bind([literal.value for literal in literals])
+
+
+def evaluate(roots: Sequence[Node], values: Mapping[Node, Array]) -> list[Array]:
+    """The values of ``roots`` given those of the inputs, or of any other nodes; new arrays that share no memory.
+
+    Graphs of the same structure, shapes and dtypes share one plan.
+    """
+    leaves, key = _structure(roots, values)
+    plan, _ = _cached(key, lambda: Derived(roots), leaves, None)
+    return list(plan(*_arrays(leaves, values)))
+
+
+def _arrays(leaves: Sequence[Node], values: Mapping[Node, Array]) -> list[Array]:
+    return [leaf.value if isinstance(leaf, Literal) and leaf not in values else values[leaf] for leaf in leaves]
+
+
+class Choice(NamedTuple):
+    """The cheapest of several graphs with the same value, and what each would cost, in words."""
+
+    roots: list[Node]
+    note: str
+
+
+FLOPS_PER_BYTE = 8
+
+
+def cheapest(candidates: Mapping[str, Callable[[], Sequence[Node]]]) -> Choice:
+    """The candidate with the lowest estimate of ``FLOPs / 8 + bytes``, after rewriting and choosing paths.
+
+    A machine does about eight floating-point operations of a matrix product in the time in which it moves a byte.
+    """
+    found: dict[str, tuple[float, list[Node], str]] = {}
+    for name, derive in candidates.items():
+        roots = list(derive())
+        planned = prepare(roots)
+        flops, nbytes = graph_flops(planned), graph_bytes(planned)
+        found[name] = (flops / FLOPS_PER_BYTE + nbytes, roots, f"{name} ({flops:,} FLOPs, {nbytes:,} bytes)")
+    best = min(found, key=lambda name: found[name][0])
+    others = [text for name, (_, _, text) in found.items() if name != best]
+    note = found[best][2] + ("; instead of " + ", ".join(others) if others else "")
+    return Choice(found[best][1], note)
+
+
+class Derived(NamedTuple):
+    """Nodes derived from a graph, and whatever else should be kept beside their plan."""
+
+    roots: Sequence[Node]
+    extra: Any = None
+
+
+def evaluate_derived(
+    tag: Hashable,
+    roots: Sequence[Node],
+    variables: Sequence[Node],
+    derive: Callable[[], Derived],
+    values: Mapping[Node, Array],
+) -> tuple[list[Array], Any]:
+    """The values of what ``derive()`` gives, which may depend on ``roots``, ``variables`` and ``tag`` alone.
+
+    Derived, rewritten and planned once per structure of ``roots``: a function traced anew reuses the plan, and gets
+    the ``extra`` of the first time.
+    """
+    leaves, key = _structure(roots, values)
+    places = {leaf: n for n, leaf in enumerate(leaves)}
+    key = (tag, tuple([(places.get(x), x.shape, x.dtype.str) for x in variables]), key)
+    plan, extra = _cached(key, derive, leaves, None)
+    return list(plan(*_arrays(leaves, values))), extra
+
+
+def clear_cache() -> None:
+    """Forget all plans."""
+    with _lock:
+        _plans.clear()
+
+
+_plans: OrderedDict[Hashable, tuple[Plan, Any]] = OrderedDict()
+_lock = Lock()
+
+
+def _cached(
+    key: Hashable, derive: Callable[[], Derived], leaves: Sequence[Node], names: Sequence[str] | None
+) -> tuple[Plan, Any]:
+    """The plan of this structure, made now if it is not among the 512 used last; failures are not kept."""
+    with _lock:
+        found = _plans.get(key)
+        if found is not None:
+            _plans.move_to_end(key)
+            return found
+    derived = derive()
+    made = _plan(derived.roots, leaves, names), derived.extra
+    with _lock:
+        _plans[key] = made
+        while len(_plans) > CACHED_PLANS:
+            _plans.popitem(last=False)
+    return made
+
+
+def _plan(roots: Sequence[Node], leaves: Sequence[Node], names: Sequence[str] | None) -> Plan:
+    """All stages. Leaves are replaced by inputs of the plan's own, so that it keeps no array alive."""
+    named = names or [f"x{n}" for n in range(len(leaves))]
+    inputs = [
+        Input(name, leaf.shape, leaf.dtype, ("plan", n))
+        for n, (name, leaf) in enumerate(zip(named, leaves, strict=True))
+    ]
+    graph = substitute(roots, dict(zip(leaves, inputs, strict=True)))
+    return compile_program(lower(use_symmetry(binarise(normalise(graph))), inputs))
+
+
+def _structure(roots: Sequence[Node], given: Sequence[Node] | Mapping[Node, Any]) -> tuple[list[Node], Hashable]:
+    """The leaves of a graph, and a key that isomorphic graphs share.
+
+    ``given`` are leaves whatever stands below them. A sequence keeps its order and all its members; of a mapping only
+    what the graph needs is taken, in the order in which it is met. Literals follow.
+    """
+    stop = given if isinstance(given, Mapping) else dict.fromkeys(given)
+    leaves: list[Node] = [] if isinstance(given, Mapping) else list(given)
+    places = {leaf: n for n, leaf in enumerate(leaves)}
+    numbers: dict[Node, int] = {}
+    entries: list[Hashable] = [(leaf.shape, leaf.dtype.str) for leaf in leaves]
+    for node in topological(roots, stop):
+        if node in stop or isinstance(node, Literal):
+            if node not in places:
+                places[node] = len(leaves)
+                leaves.append(node)
+            entries.append(("leaf", places[node], node.shape, node.dtype.str))
+        else:
+            entries.append(_entry(node, tuple([numbers[child] for child in node.children])))
+        numbers[node] = len(numbers)
+    entries.append(tuple([numbers[root] for root in roots]))
+    return leaves, tuple(entries)
+
+
+def _entry(node: Node, children: tuple[int, ...]) -> Hashable:
+    """What makes a node differ from another of the same children."""
+    if isinstance(node, Einsum):
+        return "einsum", node.spec, node.sizes, scalar_key(node.coefficient), node.dtype.str, children
+    if isinstance(node, Map):
+        return "map", node.row, children
+    if isinstance(node, Add):
+        return "add", children
+    if isinstance(node, Call):
+        return "call", node.row, node.params, children
+    if isinstance(node, Affine):
+        return "affine", node.shape, node.coefficients, node.offset
+    if isinstance(node, Step):
+        return "step", node.shape, node.offset
+    assert isinstance(node, Input)
+    raise KeyError(f"no value was given for the input {node.name!r}")

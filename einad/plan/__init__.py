@@ -1,0 +1,1 @@
+"""Cost, contraction paths and the Plan."""

@@ -1,0 +1,67 @@
+"""What contractions cost before they are lowered: FLOPs of a step and of a graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from einad.ir.expr import Add, Affine, Call, Einsum, Map, Node, Step
+from einad.ir.walk import topological
+
+
+def product(sizes: Iterable[int]) -> int:
+    """The product of extents."""
+    total = 1
+    for n in sizes:
+        total *= n
+    return total
+
+
+def pair_flops(a: Sequence[int], b: Sequence[int], output: Sequence[int], sizes: Mapping[int, int]) -> int:
+    """FLOPs of contracting two operands: 2 for each multiply-add, 1 for each product without a sum.
+
+    >>> pair_flops((0, 1), (1, 2), (0, 2), {0: 2, 1: 3, 2: 4})
+    48
+    """
+    labels = {*a, *b}
+    return product([sizes[label] for label in labels]) * (1 if labels <= set(output) else 2)
+
+
+def graph_flops(roots: Iterable[Node]) -> int:
+    """FLOPs of a graph, each node once, its einsums evaluated as they stand (no path is searched)."""
+    return sum(node_flops(node) for node in topological(roots))
+
+
+def graph_bytes(roots: Sequence[Node]) -> int:
+    """Bytes of everything a graph stores, each node once, and of its results; views of other nodes are not stored."""
+    stored = [node for node in topological(roots) if node.children and not _is_view(node)]
+    return sum(node.size * node.dtype.itemsize for node in (*stored, *roots))
+
+
+def _is_view(node: Node) -> bool:
+    return isinstance(node, Einsum) and len(node.children) == 1 and not node.spec.contracted
+
+
+def node_flops(node: Node) -> int:
+    """FLOPs of one node. Structured operands cost one operation per element they act on; views cost nothing."""
+    if isinstance(node, Map):
+        return node.size
+    if isinstance(node, Add):
+        return node.size * (len(node.children) - 1)
+    if isinstance(node, Call):
+        if node.row.flops is not None:
+            return node.row.flops(node.children)
+        return sum(child.size for child in node.children)
+    if isinstance(node, Einsum):
+        return _einsum_flops(node)
+    return 0
+
+
+def _einsum_flops(node: Einsum) -> int:
+    stored = [k for k, child in enumerate(node.children) if not isinstance(child, Affine | Step)]
+    labels = {label for k in stored for label in node.spec.inputs[k]}
+    if len(stored) < 2:
+        size = product([node.sizes[label] for label in labels])
+        summed = not labels <= set(node.spec.output)
+        return size if summed and len(stored) == len(node.children) else 0
+    summed = not labels <= set(node.spec.output)
+    return product([node.sizes[label] for label in labels]) * (len(stored) - 1 + summed)

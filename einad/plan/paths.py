@@ -1,0 +1,136 @@
+"""Every einsum of many operands becomes a tree of einsums of at most two.
+
+A path is chosen before differentiation too: the gradients of a tree of pairwise products share its branches, so all
+gradients of an n-operand einsum cost about twice its value.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from einad.ir import build
+from einad.ir.expr import Affine, DType, Einsum, Node, Step
+from einad.ir.spec import Labels
+from einad.ir.walk import rebuild, transform
+from einad.plan.search import Path, best_path, path_flops
+
+
+def binarise(roots: Sequence[Node]) -> list[Node]:
+    """The same values, with no einsum of more than two operands.
+
+    Labels that stand on one operand only are summed there first, so ``sum(A @ B)`` needs no matrix product.
+
+    >>> from einad.ir.expr import Input
+    >>> A, B, x = Input("A", (5, 6)), Input("B", (6, 7)), Input("x", (7,))
+    >>> (y,) = binarise([build.einsum(["ij", "jk", "k"], "i", [A, B, x])])
+    >>> [child.shape for child in y.children]
+    [(5, 6), (6,)]
+    """
+    return transform(roots, _binarise_node)
+
+
+def _binarise_node(node: Node, children: tuple[Node, ...]) -> Node:
+    if not isinstance(node, Einsum) or len(children) < 2:
+        return rebuild(node, children)
+    return _Network(node, children).contract()
+
+
+class _Network:
+    """An einsum's operands, by number, while they are contracted pair by pair."""
+
+    def __init__(self, node: Einsum, children: tuple[Node, ...]) -> None:
+        self.node = node
+        self.sizes = dict(enumerate(node.sizes))
+        self.output = frozenset(node.spec.output)
+        self.dtype: DType = np.result_type(node.dtype, *{child.dtype for child in children})
+        self.labels: dict[int, Labels] = dict(enumerate(node.spec.inputs))
+        self.operands: dict[int, Node] = dict(enumerate(children))
+        self.uses = Counter(label for labels in self.labels.values() for label in set(labels))
+        self.made = len(children)
+
+    def contract(self) -> Node:
+        """The root of the tree."""
+        for k in list(self.operands):
+            self._simplify(k)
+        while len(self.operands) > 2 and (pair := self._absorbable()) is not None:
+            self._merge(*pair)
+        for pair in self._path():
+            self._merge(*pair)
+        labels, operands = list(self.labels.values()), list(self.operands.values())
+        node = self.node
+        return build.einsum(labels, node.spec.output, operands, self.sizes, node.coefficient, node.dtype)
+
+    def _simplify(self, k: int) -> None:
+        """Sum what stands on operand ``k`` alone, and take its diagonals."""
+        labels, operand = self.labels[k], self.operands[k]
+        kept = tuple([label for label in dict.fromkeys(labels) if self.uses[label] > 1 or label in self.output])
+        if len(kept) == len(labels) or isinstance(operand, Affine | Step):
+            return
+        self.uses.subtract(set(labels) - set(kept))
+        self.labels[k] = kept
+        self.operands[k] = build.einsum([labels], kept, [operand], self.sizes, 1, self.dtype)
+
+    def _structured(self) -> list[int]:
+        return [k for k, operand in self.operands.items() if isinstance(operand, Affine | Step)]
+
+    def _absorbable(self) -> tuple[int, int] | None:
+        """A structured operand and one whose labels shared with it nobody else needs: a view or one cheap pass."""
+        structured = self._structured()
+        for s in structured:
+            for k in self.operands:
+                shared = set(self.labels[s]) & set(self.labels[k])
+                if k not in structured and shared and shared.isdisjoint(self._kept(s, k)):
+                    return s, k
+        return None
+
+    def _path(self) -> list[tuple[int, int]]:
+        """Pairs of numbers; structured operands that are left come first or last, whichever takes fewer FLOPs."""
+        early = self._search(self.operands, self.output)
+        structured = self._structured()
+        stored = [k for k in self.operands if k not in structured]
+        if not structured or not stored:
+            return early
+        wanted = self.output.union(*[self.labels[k] for k in structured])
+        late = self._search(stored, wanted)
+        last = self.made + len(late) - 1 if late else stored[0]
+        for s in structured:
+            late.append((last, s))
+            last = self.made + len(late) - 1
+        return min(late, early, key=self._flops)
+
+    def _search(self, numbers: Iterable[int], output: frozenset[int]) -> list[tuple[int, int]]:
+        order = list(numbers)
+        found = best_path([self.labels[k] for k in order], output, self.sizes)
+        names = [*order, *range(self.made, self.made + len(found))]
+        return [(names[i], names[j]) for i, j in found]
+
+    def _flops(self, pairs: Sequence[tuple[int, int]]) -> int:
+        order = list(self.operands)
+        places = {k: n for n, k in enumerate([*order, *range(self.made, self.made + len(pairs))])}
+        path: Path = tuple([(places[i], places[j]) for i, j in pairs])
+        return path_flops(path, [self.labels[k] for k in order], self.output, self.sizes)
+
+    def _merge(self, i: int, j: int) -> None:
+        """Contract operands ``i`` and ``j``; the last two are left for the einsum's own output."""
+        if len(self.operands) == 2:
+            return
+        kept = self._kept(i, j)
+        i, j = sorted((i, j))
+        labels = [self.labels.pop(i), self.labels.pop(j)]
+        operands = [self.operands.pop(i), self.operands.pop(j)]
+        self.uses.subtract([*set(labels[0]), *set(labels[1])])
+        self.uses.update(kept)
+        self.labels[self.made] = kept
+        self.operands[self.made] = build.einsum(labels, kept, operands, self.sizes, 1, self.dtype)
+        self.made += 1
+
+    def _kept(self, i: int, j: int) -> Labels:
+        """The labels of a pair that others or the output need."""
+        a, b = set(self.labels[i]), set(self.labels[j])
+        order = dict.fromkeys((*self.labels[i], *self.labels[j]))
+        return tuple(
+            [label for label in order if label in self.output or self.uses[label] > (label in a) + (label in b)]
+        )

@@ -1,0 +1,1 @@
+"""The laws, each a named function, and the engine that applies them."""

@@ -1,0 +1,126 @@
+"""Apply the laws to a graph, bottom-up, each node once per pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from einad.ir.expr import Add, Affine, Einsum, Node, Step
+from einad.ir.walk import rebuild, topological, transform, use_counts
+from einad.rewrite.components import split_components
+from einad.rewrite.compose import compose, keeps_value
+from einad.rewrite.factor import factor_common
+from einad.rewrite.sums import merge_terms
+
+MAX_PRODUCT = 16
+MAX_FLATTENED = 9
+
+
+def normalise(roots: Sequence[Node]) -> list[Node]:
+    """The normal form of a graph, nearly: the same values from fewer, better nodes, in two passes."""
+    return flatten_contractions(normal_form(roots, 2))
+
+
+def normal_form(roots: Sequence[Node], passes: int = 20) -> list[Node]:
+    """Compose, split into components, merge and factor sums; canonical order makes equal contractions one node.
+
+    Passes are repeated until nothing changes, at most ``passes`` times: a pass may leave a node with one use that had
+    two before. Two passes do nearly all there is to do.
+    """
+    found = list(roots)
+    for _ in range(passes):
+        before, found = found, _pass(found)
+        if found == before:
+            break
+    return found
+
+
+def _pass(roots: Sequence[Node]) -> list[Node]:
+    order = topological(roots)
+    ranks = {node: position for position, node in enumerate(order)}
+    counts = use_counts(roots)
+    uses: dict[Node, int] = {}
+
+    def rank(node: Node) -> int:
+        return ranks.setdefault(node, len(ranks))
+
+    def single_use(node: Node) -> bool:
+        return uses.get(node, 2) == 1
+
+    def rule(node: Node, children: tuple[Node, ...]) -> Node:
+        if isinstance(node, Einsum):
+            new = split_components(compose(node, children, _chooser(children, single_use)), rank)
+        elif isinstance(node, Add):
+            new = _sum(node, children, single_use)
+        else:
+            new = rebuild(node, children)
+        uses[new] = uses.get(new, 0) + counts[node]
+        rank(new)
+        return new
+
+    return transform(roots, rule)
+
+
+def _sum(node: Add, children: tuple[Node, ...], single_use: Callable[[Node], bool]) -> Node:
+    merged = merge_terms(node, children, single_use)
+    if not isinstance(merged, Add):
+        return merged
+    return factor_common(merged, lambda inner: merge_terms(inner, inner.children, single_use))
+
+
+def _chooser(children: tuple[Node, ...], single_use: Callable[[Node], bool]) -> Callable[[Node], bool]:
+    total = len(children)
+
+    def inlined(child: Node) -> bool:
+        if not isinstance(child, Einsum) or child.spec.contracted or not keeps_value(child):
+            return False
+        if len(child.children) <= 1:
+            return True
+        if children.count(child) > 1 or total + len(child.children) > MAX_PRODUCT:
+            return False
+        return single_use(child) or is_expansive(child)
+
+    return inlined
+
+
+def is_expansive(node: Einsum) -> bool:
+    """Whether a product is larger than each of its operands, or holds a delta: cheaper as a formula than stored."""
+    largest = max((len(set(labels)) for labels in node.spec.inputs), default=0)
+    return len(node.spec.output) > largest
+
+
+def flatten_contractions(roots: Sequence[Node]) -> list[Node]:
+    """``einsum(.., core, ..) -> einsum(.., operands of core, ..)`` for a contraction used once, by a contraction.
+
+    The order of contraction is chosen afterwards over all operands together, so that ``sum(A @ B)`` needs no matrix
+    product. At most nine operands meet, where the search for the best order is exhaustive.
+    """
+    counts = use_counts(roots)
+
+    def rule(node: Node, children: tuple[Node, ...]) -> Node:
+        if not isinstance(node, Einsum) or not node.spec.contracted or _structured(children):
+            return rebuild(node, children)
+        total = len(children)
+        chosen: set[Node] = set()
+        for old, new in zip(node.children, children, strict=True):
+            if counts[old] == 1 and _is_core(new) and total + len(new.children) - 1 <= MAX_FLATTENED:
+                chosen.add(new)
+                total += len(new.children) - 1
+        if not chosen:
+            return rebuild(node, children)
+        return compose(node, children, lambda child: child in chosen).build()
+
+    return transform(roots, rule)
+
+
+def _is_core(node: Node) -> bool:
+    return (
+        isinstance(node, Einsum)
+        and bool(node.spec.contracted)
+        and node.dtype.kind in "fc"
+        and keeps_value(node)
+        and not _structured(node.children)
+    )
+
+
+def _structured(operands: tuple[Node, ...]) -> bool:
+    return any(isinstance(operand, Affine | Step) for operand in operands)

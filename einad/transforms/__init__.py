@@ -1,0 +1,23 @@
+"""What users call on Python functions: derivatives, batching, compilation, and what they add to the tables."""
+
+from einad.transforms.batching import vmap
+from einad.transforms.compiling import jit, plan
+from einad.transforms.custom import einsum, elementwise, stop_gradient
+from einad.transforms.derivatives import grad, hvp, jvp, value_and_grad, vjp
+from einad.transforms.jacobians import hessian, jacobian
+
+__all__ = [
+    "einsum",
+    "elementwise",
+    "grad",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jit",
+    "jvp",
+    "plan",
+    "stop_gradient",
+    "value_and_grad",
+    "vjp",
+    "vmap",
+]

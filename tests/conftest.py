@@ -1,0 +1,8 @@
+"""Settings shared by all tests: one profile for hypothesis, so that runs are alike and not timed per example."""
+
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "einad", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow], max_examples=60
+)
+settings.load_profile("einad")
