@@ -7,41 +7,70 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from registry import Workload, directions
 
 Run = Callable[[], Any]
 
 
-def einad(w: dict[str, Any], f: Any, args: tuple[Any, ...]) -> Run:
+def by_some(g: Any, argnums: Any, args: Any) -> tuple[Any, Any]:
+    """``g`` as a function of the differentiated arguments only, and those."""
+    chosen = argnums if isinstance(argnums, tuple) else (argnums,)
+
+    def partial(*some: Any) -> Any:
+        full = list(args)
+        for n, x in zip(chosen, some, strict=True):
+            full[n] = x
+        return g(*full)
+
+    return partial, tuple(args[n] for n in chosen)
+
+
+def products(api: Any, kind: str) -> Any:
+    """Hessian-vector and Gauss-Newton products by an engine's own ``grad``, ``jvp`` and ``vjp``."""
+
+    def derivative(g: Any, argnums: Any, args: Any, v: Any) -> Any:
+        partial, x = by_some(g, argnums, args)
+        if kind == "hvp":
+            gradient = api.grad(partial, tuple(range(len(x))))
+            return api.jvp(gradient, x, v)[1]
+        return api.vjp(partial, *x)[1](api.jvp(partial, x, v)[1])
+
+    return derivative
+
+
+def einad(w: Workload, f: Any, args: tuple[Any, ...]) -> Run:
     import einad as ea
 
-    g = _derivative(ea, w, lambda *a: f(np, *a))
-    if w["kind"] == "hvp":
-        v = direction(args[w["argnums"]])
-        h = ea.jit(lambda args, v: g(args, v))
-        return lambda: h(args, v)
-    h = ea.jit(g)
-    return lambda: h(*args)
+    def g(*a: Any) -> Any:
+        return f(np, *a)
+
+    kinds = {"gradient": ea.value_and_grad, "jacobian": ea.jacobian, "hessian": ea.hessian}
+    if w.kind in kinds:
+        h = ea.jit(kinds[w.kind](g, w.argnums))
+        return lambda: h(*args)
+    product, v = products(ea, w.kind), directions(w, args)
+    h = ea.jit(lambda args, v: product(g, w.argnums, args, v))
+    return lambda: h(args, v)
 
 
-def jax(w: dict[str, Any], f: Any, args: tuple[Any, ...]) -> Run:
+def jax(w: Workload, f: Any, args: tuple[Any, ...]) -> Run:
     import jax
     import jax.numpy as jnp
 
     jax.config.update("jax_enable_x64", True)
-    args = tuple(jnp.asarray(a) for a in args)
 
     def g(*a: Any) -> Any:
         return f(jnp, *a)
 
-    n = w["argnums"]
-    if w["kind"] == "hvp":
-        v = jnp.asarray(direction(np.asarray(args[n])))
-        h = jax.jit(lambda *a: jax.jvp(lambda x: jax.grad(g)(x, *a[1:]), (a[0],), (v,))[1])
-    elif w["kind"] == "vg":
-        h = jax.jit(jax.value_and_grad(g, n))
-    else:
-        h = jax.jit(jax.hessian(g, n) if w["kind"] == "hess" else jax.jacobian(g, n))
-    return lambda: jax.block_until_ready(h(*args))
+    kinds = {"gradient": jax.value_and_grad, "jacobian": jax.jacobian, "hessian": jax.hessian}
+    v = tuple(jnp.asarray(a) for a in directions(w, args))
+    args = tuple(jnp.asarray(a) for a in args)
+    if w.kind in kinds:
+        h = jax.jit(kinds[w.kind](g, w.argnums))
+        return lambda: jax.block_until_ready(h(*args))
+    product = products(jax, w.kind)
+    h = jax.jit(lambda args, v: product(g, w.argnums, args, v))
+    return lambda: jax.block_until_ready(h(args, v))
 
 
 class TorchNames:
@@ -51,56 +80,40 @@ class TorchNames:
         return getattr(importlib.import_module("torch"), name)
 
 
-def torch(w: dict[str, Any], f: Any, args: tuple[Any, ...]) -> Run:
+def torch(w: Workload, f: Any, args: tuple[Any, ...]) -> Run:
     import torch
-    from torch.func import grad_and_value, hessian, jacrev, jvp
+    import torch.func
 
     torch.set_num_threads(1)
     xp = TorchNames()
     tensors = tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in args)
-    n = w["argnums"]
 
     def g(*a: Any) -> Any:
         return f(xp, *a)
 
-    if w["kind"] == "vg":
-        h = grad_and_value(g, n)
+    if w.kind == "gradient":
+        h = torch.func.grad_and_value(g, w.argnums)
         return lambda: h(*tensors)[::-1]
-    if w["kind"] == "hvp":
-        v = torch.from_numpy(direction(args[n]))
-        gradient = torch.func.grad(g, n)
-        return lambda: jvp(lambda x: gradient(x, *tensors[1:]), (tensors[0],), (v,))[1]
-    h = (hessian if w["kind"] == "hess" else jacrev)(g, n)
-    return lambda: h(*tensors)
+    if w.kind in ("jacobian", "hessian"):
+        h = (torch.func.hessian if w.kind == "hessian" else torch.func.jacrev)(g, w.argnums)
+        return lambda: h(*tensors)
+    v = tuple(torch.from_numpy(a) for a in directions(w, args))
+    product = products(torch.func, w.kind)
+    return lambda: product(g, w.argnums, tensors, v)
 
 
-def autograd(w: dict[str, Any], f: Any, args: tuple[Any, ...]) -> Run:
+def autograd(w: Workload, f: Any, args: tuple[Any, ...]) -> Run:
     import autograd
     import autograd.numpy as anp
 
     def g(*a: Any) -> Any:
         return f(anp, *a)
 
-    n = w["argnums"]
-    if w["kind"] == "vg":
-        h = autograd.value_and_grad(g, n)
-        return lambda: h(*args)
-    if w["kind"] == "hvp":
-        v = direction(args[n])
-        gradient = autograd.grad(lambda x: g(x, *args[1:]))
-        return lambda: autograd.make_vjp(gradient)(args[0])[0](v)
-    h = (autograd.hessian if w["kind"] == "hess" else autograd.jacobian)(g, n)
+    kinds = {"gradient": autograd.value_and_grad, "jacobian": autograd.jacobian, "hessian": autograd.hessian}
+    if w.kind not in kinds:
+        raise NotImplementedError(f"autograd is not asked for {w.kind}")
+    h = kinds[w.kind](g, w.argnums)
     return lambda: h(*args)
-
-
-def _derivative(ea: Any, w: dict[str, Any], f: Any) -> Any:
-    kinds = {"vg": ea.value_and_grad, "jac": ea.jacobian, "hess": ea.hessian, "hvp": ea.hvp}
-    return kinds[w["kind"]](f, w["argnums"])
-
-
-def direction(x: Any) -> Any:
-    """A fixed direction shaped like an argument."""
-    return np.random.default_rng(1).standard_normal(x.shape).astype(x.dtype)
 
 
 ENGINES: dict[str, Callable[..., Run]] = {"einad": einad, "jax": jax, "torch": torch, "autograd": autograd}

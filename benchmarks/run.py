@@ -1,6 +1,7 @@
 """Measure einad beside JAX, PyTorch and HIPS autograd: one process per engine, one CPU, alternating blocks.
 
     python benchmarks/run.py --kind jacobian --kind hessian
+    python benchmarks/run.py --set literature --json benchmarks/results/literature.json
     python benchmarks/run.py --only h_mlp --blocks 5
 
 Values are compared first; then every engine runs blocks in turn, and the median over all blocks is kept. The table
@@ -20,12 +21,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import literature
 import numpy as np
-from workloads import W
+import workloads
+from registry import KINDS, Table
 
 HERE = Path(__file__).parent
-KINDS = {"gradient": "vg", "jacobian": "jac", "hessian": "hess", "hvp": "hvp"}
-PACKAGES = {"einad": "einad", "jax": "jax", "torch": "torch", "autograd": "autograd"}
+SETS: dict[str, Table] = {"own": workloads.W, "literature": literature.W}
+WORKLOADS: Table = {name: w for table in SETS.values() for name, w in table.items()}
+PACKAGES = ("einad", "jax", "torch", "autograd", "numpy")
 
 
 class Worker:
@@ -35,6 +39,7 @@ class Worker:
         threads = str(len(cpus.split(",")))
         env = {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
         env["JAX_PLATFORMS"] = "cpu"
+        env["PYTHONPATH"] = os.pathsep.join([str(HERE.parent), env.get("PYTHONPATH", "")])
         command = ["taskset", "-c", cpus, sys.executable, str(HERE / "worker.py"), engine, name]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, cwd=HERE
@@ -42,7 +47,8 @@ class Worker:
 
     def read(self) -> dict[str, Any]:
         """The next answer; the child's error text where it failed."""
-        assert self.process.stdout is not None and self.process.stderr is not None
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
         line = self.process.stdout.readline()
         if not line:
             last = self.process.stderr.read().strip().splitlines() or ["no output"]
@@ -124,8 +130,8 @@ def table(results: dict[str, Any], engines: list[str]) -> str:
 
 def machine() -> dict[str, str]:
     """Versions and processor, kept with the results."""
-    found = {"python": platform.python_version(), "processor": platform.machine(), "numpy": version("numpy")}
-    for package in PACKAGES.values():
+    found = {"python": platform.python_version(), "processor": _processor()}
+    for package in PACKAGES:
         try:
             found[package] = version(package)
         except ModuleNotFoundError:
@@ -133,10 +139,20 @@ def machine() -> dict[str, str]:
     return found
 
 
+def _processor() -> str:
+    """The processor's name where Linux tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kind", action="append", choices=KINDS, help="only workloads of this kind (repeatable)")
+    parser.add_argument("--set", action="append", choices=SETS, help="only workloads of this set (repeatable)")
     parser.add_argument("--only", action="append", help="only this workload (repeatable)")
     parser.add_argument("--engines", default="einad,jax,torch", help="comma-separated")
     parser.add_argument("--cpus", default="0", help="the CPUs all engines are pinned to, for example 0 or 0,1")
@@ -144,8 +160,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.5, help="length of a block")
     parser.add_argument("--json", type=Path, help="keep the results here")
     options = parser.parse_args()
-    kinds = {KINDS[kind] for kind in options.kind or KINDS}
-    names = [name for name, w in W.items() if w["kind"] in kinds and name in (options.only or W)]
+    chosen = {name: w for group in options.set or SETS for name, w in SETS[group].items()}
+    names = [n for n, w in chosen.items() if w.kind in (options.kind or KINDS) and n in (options.only or chosen)]
     engines = options.engines.split(",")
     results = {}
     for name in names:

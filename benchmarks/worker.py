@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from engines import ENGINES
-from workloads import W
+from run import WORKLOADS
 
 
 def leaves(value: Any) -> list[np.ndarray]:
@@ -33,8 +33,8 @@ def digest(value: Any) -> list[list[float]]:
 def main() -> None:
     """Answer requests on standard input until it ends."""
     engine, name = sys.argv[1:3]
-    w = W[name]
-    f, args = w["make"]()
+    w = WORKLOADS[name]
+    f, args = w.make()
     start = time.perf_counter()
     run = ENGINES[engine](w, f, args)
     value = run()

@@ -1,38 +1,29 @@
-"""Workloads measured side by side in one run: einad against JAX (jit), PyTorch, HIPS autograd.
+"""Workloads of this project: gradients, Jacobians, Hessians and a Hessian-vector product."""
 
-Every workload is one function written once against an array namespace `xp`
-(numpy-style names: einsum, tanh, exp, log, sum, matmul via @), and a derivative to take.
-kind: vg (value and gradient), jac (full n-D Jacobian), hess (full n-D Hessian), hvp.
-"""
+from __future__ import annotations
+
+from itertools import pairwise
+
 import numpy as np
 from opt_einsum import get_symbol
+from registry import Table, entry_in, rng
+
+W: Table = {}
+workload = entry_in(W)
 
 
-def rng(seed=0):
-    return np.random.default_rng(seed)
-
-
-W = {}
-
-
-def workload(name, kind, argnums=0, peers=("jax", "torch", "autograd")):
-    def add(make):
-        W[name] = dict(make=make, kind=kind, argnums=argnums, peers=peers)
-        return make
-    return add
-
-
-@workload("s3_mean_matmul", "vg", argnums=(0, 1))
+@workload("s3_mean_matmul", "gradient", argnums=(0, 1))
 def _(dt=np.float64):
     r = rng()
     A, B = r.standard_normal((1000, 1000)).astype(dt), r.standard_normal((1000, 1000)).astype(dt)
 
     def f(xp, A, B):
         return xp.mean(xp.einsum("ij,jk->ik", A, B))
+
     return f, (A, B)
 
 
-@workload("s1_frobenius_tall", "vg")
+@workload("s1_frobenius_tall", "gradient")
 def _(dt=np.float64):
     X = rng().standard_normal((2000, 50)).astype(dt)
 
@@ -40,15 +31,16 @@ def _(dt=np.float64):
         Wm = xp.einsum("ai,bi->ab", X, X)
         Y = xp.einsum("ab,bi->ai", Wm, X)
         return xp.sqrt(xp.sum(Y * Y))
+
     return f, (X,)
 
 
-@workload("s2_mlp_step", "vg", argnums=(0, 1, 2, 3, 4, 5))
+@workload("s2_mlp_step", "gradient", argnums=(0, 1, 2, 3, 4, 5))
 def _(dt=np.float32):
     r = rng()
     sizes = [784, 512, 512, 10]
     P = []
-    for a, b in zip(sizes, sizes[1:]):
+    for a, b in pairwise(sizes):
         P += [(r.standard_normal((a, b)) / np.sqrt(a)).astype(dt), np.zeros(b, dt)]
     X = r.standard_normal((256, 784)).astype(dt)
     T = np.eye(10, dtype=dt)[r.integers(0, 10, 256)]
@@ -59,20 +51,22 @@ def _(dt=np.float32):
         z = xp.einsum("ni,io->no", h, W3) + b3
         logz = xp.log(xp.einsum("no->n", xp.exp(z)))
         return xp.mean(logz) - xp.einsum("no,no->", z, T) / 256
+
     return f, (*P, X, T)
 
 
-@workload("s0_jac_tanh_axb", "jac")
+@workload("s0_jac_tanh_axb", "jacobian")
 def _(dt=np.float64):
     r = rng()
     A, X, B = (r.standard_normal(s).astype(dt) / 6 for s in [(40, 40), (40, 40), (40, 40)])
 
     def f(xp, X, A, B):
         return xp.tanh(xp.einsum("ik,kl,lj->ij", A, X, B))
+
     return f, (X, A, B)
 
 
-@workload("s0_jac_two_layer", "jac")
+@workload("s0_jac_two_layer", "jacobian")
 def _(dt=np.float64):
     r = rng()
     X = r.standard_normal((32, 32)) / 6
@@ -81,10 +75,11 @@ def _(dt=np.float64):
     def f(xp, X, A, B, C, D):
         H = xp.tanh(xp.einsum("ik,kl,lj->ij", A, X, B))
         return xp.tanh(xp.einsum("ik,kl,lj->ij", C, H, D))
+
     return f, (X, A, B, C, D)
 
 
-@workload("h_logreg", "hess")
+@workload("h_logreg", "hessian")
 def _(dt=np.float64):
     r = rng()
     X, y, w = r.standard_normal((2000, 400)), np.sign(r.standard_normal(2000)), r.standard_normal(400) / 20
@@ -92,10 +87,11 @@ def _(dt=np.float64):
     def f(xp, w, X, y):
         z = -y * xp.einsum("ij,j->i", X, w)
         return xp.sum(xp.log(1.0 + xp.exp(z)))
+
     return f, (w, X, y)
 
 
-@workload("h_matfac", "hess")
+@workload("h_matfac", "hessian")
 def _(dt=np.float64):
     r = rng()
     T, U, V = r.standard_normal((200, 200)), r.standard_normal((200, 5)), r.standard_normal((200, 5))
@@ -103,10 +99,11 @@ def _(dt=np.float64):
     def f(xp, U, T, V):
         R = T - xp.einsum("ik,jk->ij", U, V)
         return xp.sum(R * R)
+
     return f, (U, T, V)
 
 
-@workload("h_mlp", "hess")
+@workload("h_mlp", "hessian")
 def _(dt=np.float64):
     r = rng()
     W1, W2, w3 = r.standard_normal((30, 30)) / 5, r.standard_normal((30, 30)) / 5, r.standard_normal(30) / 5
@@ -117,10 +114,11 @@ def _(dt=np.float64):
         h = xp.tanh(xp.einsum("ni,io->no", h, W2))
         e = xp.einsum("no,o->n", h, w3) - y
         return xp.sum(e * e)
+
     return f, (W1, W2, w3, X, y)
 
 
-@workload("g_cp_loss", "vg", argnums=(0, 1, 2))
+@workload("g_cp_loss", "gradient", argnums=(0, 1, 2))
 def _(dt=np.float64):
     r = rng()
     A, B, C = (r.standard_normal((120, 40)) for _ in range(3))
@@ -129,10 +127,11 @@ def _(dt=np.float64):
     def f(xp, A, B, C, T):
         R = xp.einsum("ir,jr,kr->ijk", A, B, C) - T
         return 0.5 * xp.sum(R * R)
+
     return f, (A, B, C, T)
 
 
-@workload("g_tucker_inner", "vg", argnums=(0, 1, 2, 3))
+@workload("g_tucker_inner", "gradient", argnums=(0, 1, 2, 3))
 def _(dt=np.float64):
     r = rng()
     G = r.standard_normal((20, 20, 20))
@@ -141,10 +140,11 @@ def _(dt=np.float64):
 
     def f(xp, G, A, B, C, T):
         return xp.einsum("ijk,abc,ia,jb,kc->", T, G, A, B, C)
+
     return f, (G, A, B, C, T)
 
 
-@workload("g_mps_norm", "vg", argnums=tuple(range(24)))
+@workload("g_mps_norm", "gradient", argnums=tuple(range(24)))
 def _(dt=np.float64):
     r = rng()
     L, chi, d = 24, 48, 2
@@ -157,10 +157,11 @@ def _(dt=np.float64):
         sym = {k: get_symbol(n) for n, k in enumerate(ids)}
         eq = ",".join("".join(sym[k] for k in s) for s in sub_a + sub_b) + "->"
         return xp.einsum(eq, *ts, *ts)
+
     return f, tuple(ts)
 
 
-@workload("g_attention", "vg", argnums=(0, 1, 2, 3, 4))
+@workload("g_attention", "gradient", argnums=(0, 1, 2, 3, 4))
 def _(dt=np.float32):
     r = rng()
     B, S, D, H, K = 4, 128, 256, 4, 64
@@ -177,6 +178,7 @@ def _(dt=np.float32):
         o = xp.einsum("bhst,bthk,bhs->bshk", a, v, 1.0 / z)
         y = xp.einsum("bshk,hkd->bsd", o, Wo)
         return xp.sum(y * y)
+
     return f, (X, Wq, Wk, Wv, Wo)
 
 
@@ -191,10 +193,11 @@ def _(dt=np.float64):
         h = xp.tanh(xp.einsum("ni,io->no", h, W2))
         e = xp.einsum("no,o->n", h, w3) - y
         return xp.sum(e * e)
+
     return f, (W1, W2, w3, X, y)
 
 
-@workload("t_small_rnn", "vg", argnums=(0, 1))
+@workload("t_small_rnn", "gradient", argnums=(0, 1))
 def _(dt=np.float64):
     r = rng()
     Wh, Wx = r.standard_normal((16, 16)) / 4, r.standard_normal((16, 8)) / 3
@@ -205,4 +208,5 @@ def _(dt=np.float64):
         for t in range(1, 50):
             h = xp.tanh(xp.einsum("ij,j->i", Wh, h) + xp.einsum("ij,j->i", Wx, xs[t]))
         return xp.sum(h * h)
+
     return f, (Wh, Wx, xs)

@@ -9,6 +9,9 @@ array([[1., 1., 1.],
 W_bar[i,j] = Y_bar[i,k] * X[j,k]
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from einad.errors import (
     ConcretizationError,
     DerivativeError,
@@ -16,7 +19,7 @@ from einad.errors import (
     NotationError,
     ShapeError,
 )
-from einad.expression import Expression, expr
+from einad.factored import FactoredTensor
 from einad.plan.plan import Plan
 from einad.transforms import (
     einsum,
@@ -34,12 +37,16 @@ from einad.transforms import (
     vmap,
 )
 
+if TYPE_CHECKING:
+    from einad.expression import Expression, expr
+
 __version__ = "0.1.0"
 
 __all__ = [
     "ConcretizationError",
     "DerivativeError",
     "Expression",
+    "FactoredTensor",
     "MemoryLimitError",
     "NotationError",
     "Plan",
@@ -59,3 +66,12 @@ __all__ = [
     "vjp",
     "vmap",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The door for index notation opens when it is first used: it is a third of the package's import time."""
+    if name in ("Expression", "expr"):
+        module = import_module("einad.expression")
+        globals().update(Expression=module.Expression, expr=module.expr)
+        return globals()[name]
+    raise AttributeError(f"module 'einad' has no attribute {name!r}")

@@ -20,6 +20,7 @@ from einad.lower.graph import lower
 from einad.plan.cost import graph_bytes, graph_flops
 from einad.plan.paths import binarise
 from einad.plan.plan import Plan
+from einad.rewrite.distribute import distribute
 from einad.rewrite.engine import normalise
 from einad.rewrite.symmetry import use_symmetry
 
@@ -34,11 +35,14 @@ def prepare(roots: Sequence[Node]) -> list[Node]:
     return binarise(normalise(roots))
 
 
-def compile_plan(roots: Sequence[Node], inputs: Sequence[Node]) -> Plan:
+def compile_plan(roots: Sequence[Node], inputs: Sequence[Node], fast_math: bool = False) -> Plan:
     """The plan that computes ``roots`` from one array for each of ``inputs``.
 
     Literals become inputs behind the others, bound to their arrays, which are read at every call and never copied.
+    With ``fast_math`` products may be distributed over sums, see `einad.rewrite.distribute`.
     """
+    if fast_math:
+        roots = distribute(normalise(roots), _flops)
     leaves, key = _structure(roots, inputs)
     literals = [leaf for leaf in leaves[len(inputs) :] if isinstance(leaf, Literal)]
     names = tuple([node.name if isinstance(node, Input) else f"x{n}" for n, node in enumerate(leaves)])
@@ -121,6 +125,10 @@ def clear_cache() -> None:
 
 _plans: OrderedDict[Hashable, tuple[Plan, Any]] = OrderedDict()
 _lock = Lock()
+
+
+def _flops(node: Node) -> int:
+    return graph_flops(prepare([node]))
 
 
 def _cached(

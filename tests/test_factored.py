@@ -238,6 +238,7 @@ def test_a_delta_inside_a_contraction_is_found() -> None:
     """Of ``‖A Aᵀ‖²``: ``H = 4 (δ[i,k] (AᵀA)[j,l] + A[i,l] A[k,j] + (A Aᵀ)[i,k] δ[j,l])``."""
     A = rng.standard_normal((30, 4))
     H = ea.hessian(lambda A: np.sum((A @ A.T) ** 2), factored=True)(A)
+    assert sum(term.coefficient for term in H.terms) == 4 * 3
     eye_n, eye_d = np.eye(30), np.eye(4)
     terms = [("ik,jl", eye_n, A.T @ A), ("il,kj", A, A), ("ik,jl", A @ A.T, eye_d)]
     close(H.dense(), 4 * sum(np.einsum(f"{s}->ijkl", a, b) for s, a, b in terms))
@@ -400,7 +401,7 @@ def test_wrong_shapes_say_what_was_expected() -> None:
     for operation in (lambda: J + np.ones((3, 4)), lambda: np.ones((3, 4)) - J, lambda: J * np.ones((3, 4))):
         with pytest.raises(TypeError, match="unsupported operand|does not support"):
             operation()
-    with pytest.raises(TypeError, match="unsupported operand"):
+    with pytest.raises(TypeError, match="can't multiply"):
         J * "x"
 
 

@@ -386,3 +386,26 @@ def test_a_graph_that_shares_every_node_twice_60_times() -> None:
         return x
 
     assert np.isfinite(ea.grad(f)(0.9))
+
+
+# --- arrays written into while a function runs ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transform", [ea.grad, lambda f: ea.jit(ea.grad(f))])
+def test_a_buffer_that_is_written_into_again_does_not_change_what_was_computed(transform: Any) -> None:
+    def f(x: Any) -> Any:
+        buffer, total = np.zeros(3), 0.0
+        for i in range(4):
+            buffer[:] = i
+            total = total + np.sum(x * buffer)
+        return total
+
+    np.testing.assert_array_equal(transform(f)(x3), [6.0, 6.0, 6.0])
+
+
+def test_constants_of_a_jitted_function_are_those_of_its_trace() -> None:
+    weights = np.ones(3)
+    f = ea.jit(lambda x: np.sum(x * weights))
+    assert f(np.ones(3)) == 3.0
+    weights[:] = 7.0
+    assert f(np.ones(3)) == 3.0

@@ -124,7 +124,9 @@ class FactoredTensor:
         return self * -1
 
     def __sub__(self, other: FactoredTensor) -> FactoredTensor:
-        return self + -other if isinstance(other, FactoredTensor) else NotImplemented
+        if not isinstance(other, FactoredTensor):
+            return NotImplemented
+        return self + -other
 
     def diagonal(self) -> Array:
         """``D[i..] = J[i..,i..]``, of ``in_shape``; the full tensor is not formed."""

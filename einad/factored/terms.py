@@ -8,9 +8,11 @@ from typing import NamedTuple
 from einad.ir import build
 from einad.ir.expr import Add, Array, DType, Einsum, Input, Literal, Node, Scalar, Shape
 from einad.pipeline import evaluate
+from einad.rewrite.compose import tidy
 from einad.rewrite.engine import normalise
 
 Labels = tuple[int, ...]
+MAX_DEPTH = 4
 
 
 class Factor(NamedTuple):
@@ -39,31 +41,31 @@ class Term(NamedTuple):
         return build.einsum(inputs, self.output, operands, dict(self.sizes), self.coefficient, dtype)
 
 
-def split(root: Node) -> list[Einsum]:
+def split(root: Node, depth: int = MAX_DEPTH) -> list[Einsum]:
     """A normal form as a list of products whose sum it is.
 
     A product with a sum inside is multiplied out where the parts store less than the whole: this brings deltas of the
     inner sum to the top, also out of a contraction, ``A[a,j] (δ[a,k] A[i,l] + ..) -> A[k,j] A[i,l] + ..``. The parts
-    are added only in the result, so that no more cancels than in the sum itself.
+    are added only in the result, so that no more cancels than in the sum itself. Sums are looked for ``depth`` levels
+    down.
     """
-    if isinstance(root, Add):
-        return [part for child in root.children for part in split(child)]
-    if isinstance(root, Einsum):
-        for k, child in enumerate(root.children):
-            parts = [part for summand in _summands(child) for part in split(_with_operand(root, k, summand))]
-            if parts and sum(map(_stored, parts)) < _stored(root):
-                return parts
-        if not root.spec.contracted:
-            return [root]
-    return [build.scale(root, 1)]
+    if isinstance(root, Add) and depth:
+        return [part for child in root.children for part in split(child, depth - 1)]
+    if not isinstance(root, Einsum):
+        return [build.scale(root, 1)]
+    for k, child in enumerate(root.children if depth else ()):
+        parts = [p for summand in _summands(child, depth) for p in split(_with_operand(root, k, summand), depth - 1)]
+        if parts and sum(map(_stored, parts)) < _stored(root):
+            return parts
+    return [build.scale(root, 1) if root.spec.contracted else root]
 
 
-def _summands(child: Node) -> Sequence[Node]:
-    """The terms of an operand that is a sum, or a contraction that can be multiplied out; else none."""
-    if isinstance(child, Add):
-        return child.children
-    parts = split(child) if isinstance(child, Einsum) and child.spec.contracted else ()
-    return parts if len(parts) > 1 else ()
+def _summands(child: Node, depth: int) -> Sequence[Node]:
+    """What an operand is the sum of, if each summand stores less than the operand; else nothing."""
+    if not isinstance(child, Add) and not (isinstance(child, Einsum) and child.spec.contracted):
+        return ()
+    parts = split(child, depth - 1)
+    return parts if len(parts) > 1 and all(_stored(part) < child.size for part in parts) else ()
 
 
 def _with_operand(root: Einsum, k: int, inner: Node) -> Node:
@@ -111,13 +113,22 @@ class Recipe(NamedTuple):
 
 def take_apart(roots: Sequence[Node]) -> tuple[list[Node], Recipe]:
     """The operands of the normal form's products, shared ones listed once, and what to make of them."""
-    products = [split(root) for root in normalise(roots)]
+    products = [_merged(split(root)) for root in normalise(roots)]
     operands = list(dict.fromkeys(op for row in products for product in row for op in product.children))
     numbers = {op: n for n, op in enumerate(operands)}
     computed = _number_names([op for op in operands if not isinstance(op, Input)])
     names = [op.name if isinstance(op, Input) else computed[op] for op in operands]
     rows = [[_skeleton(product, numbers) for product in row] for row in products]
     return operands, Recipe(names, rows, [root.dtype for root in roots])
+
+
+def _merged(products: Sequence[Einsum]) -> list[Einsum]:
+    """The products with equal ones counted together."""
+    totals: dict[Node, Scalar] = {}
+    for product in products:
+        base = Einsum(product.spec, product.children, product.sizes, 1, product.dtype)
+        totals[base] = totals.get(base, 0) + product.coefficient
+    return [Einsum(b.spec, b.children, b.sizes, tidy(c), b.dtype) for b, c in totals.items() if isinstance(b, Einsum)]
 
 
 def _skeleton(product: Einsum, numbers: Mapping[Node, int]) -> Skeleton:

@@ -254,7 +254,7 @@ def _nodes(x: Any, trace: Trace) -> Any:
         return [_nodes(entry, trace) for entry in x]
     if isinstance(x, tuple):
         return tuple([_nodes(entry, trace) for entry in x])
-    return x
+    return trace.keep(x) if type(x) is np.ndarray else x
 
 
 def _tensors(result: Any, trace: Trace) -> Any:

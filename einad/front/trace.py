@@ -16,6 +16,9 @@ _births = count()
 Evaluate = Callable[[list[Node], Mapping[Node, Array]], list[Array]]
 
 
+SMALL = 2**20
+
+
 class Binding:
     """What a traced input stands for; it is the ``key`` of the `Input`, so each binding is an input of its own.
 
@@ -36,15 +39,18 @@ class Trace:
     """The trace that tensors belong to. A later birth is a more deeply nested function.
 
     ``evaluate(nodes, values)`` computes values of nodes, given those of some others below them. ``notes`` says what
-    was chosen while deriving, for the plan to print.
+    was chosen while deriving, for the plan to print. ``copy_limit`` is the size in bytes up to which arrays that meet a
+    tensor are copied (None: all), so that writing into them afterwards changes nothing.
     """
 
-    def __init__(self, evaluate: Evaluate) -> None:
+    def __init__(self, evaluate: Evaluate, copy_limit: int | None = SMALL) -> None:
         self.birth = next(_births)
         self.closed = False
         self.notes: list[str] = []
         self._evaluate = evaluate
         self._known: dict[Node, Array] = {}
+        self._copy_limit = copy_limit
+        self._kept: dict[int, tuple[Array, Array]] = {}
 
     def value(self, node: Node) -> Array:
         """The value of a node (read-only), computed now and kept for the rest of the trace."""
@@ -61,10 +67,27 @@ class Trace:
             self._known[node] = found
         return self._known[node]
 
+    def keep(self, array: Array) -> Array:
+        """The array as it is now, for a literal: what the user's function writes into it later does not count.
+
+        Arrays above the limit are not copied. An array met again unchanged is the same literal.
+        """
+        if self._copy_limit is not None and array.nbytes > self._copy_limit:
+            return array
+        found = self._kept.get(id(array))
+        if found is None or not _same_bytes(found[1], array):
+            self._kept[id(array)] = found = array, array.copy()
+        return found[1]
+
     def close(self) -> None:
         """Forget the values; tensors of this trace are of no use any more."""
         self.closed = True
         self._known.clear()
+        self._kept.clear()
+
+
+def _same_bytes(a: Array, b: Array) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype and bool(np.array_equal(a, b, equal_nan=a.dtype.kind in "fc"))
 
 
 def _bound_value(node: Input) -> Array | Node:

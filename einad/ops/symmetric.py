@@ -58,7 +58,7 @@ def _pack(x: Array, first: int, second: int) -> Array:
     moved = np.moveaxis(x, (first, second), (-2, -1))
     n = moved.shape[-1]
     rows, columns = _upper(n)
-    return np.take(moved.reshape(*moved.shape[:-2], n * n), rows * n + columns, axis=-1)
+    return np.asarray(np.take(moved.reshape(*moved.shape[:-2], n * n), rows * n + columns, axis=-1))
 
 
 def _infer_unpack(args: tuple[Node, ...], axis: int, n: int) -> tuple[Shape, DType]:

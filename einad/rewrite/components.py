@@ -18,6 +18,8 @@ from einad.rewrite.compose import Labels, Product
 
 Rank = Callable[[Node], int]
 
+MAX_FACTORS = 8
+
 
 def split_components(product: Product, rank: Rank) -> Node:
     """``einsum(outer.., contracting..) -> einsum(outer.., core, core..)``.
@@ -38,6 +40,8 @@ def split_components(product: Product, rank: Rank) -> Node:
             labels, core = _core(product, group, rank)
             inputs.append(labels)
             operands.append(core)
+    if len(operands) > MAX_FACTORS:
+        inputs, operands = _grouped(inputs, operands, product)
     order = sorted(range(len(operands)), key=lambda i: rank(operands[i]))
     return Product(
         [inputs[i] for i in order],
@@ -47,6 +51,22 @@ def split_components(product: Product, rank: Rank) -> Node:
         product.coefficient,
         product.dtype,
     ).build()
+
+
+def _grouped(inputs: list[Labels], operands: list[Node], product: Product) -> tuple[list[Labels], list[Node]]:
+    """``a[i] b[i] c[j] .. -> (a b)[i] c[j]``: factors of equal labels as one, so that long products stay formulas."""
+    groups: dict[Labels, list[Node]] = {}
+    for labels, operand in zip(inputs, operands, strict=True):
+        groups.setdefault(labels, []).append(operand)
+    found = [_pointwise_product(labels, group, product.dtype) for labels, group in groups.items()]
+    return [labels for labels, _ in found], [factor for _, factor in found]
+
+
+def _pointwise_product(labels: Labels, group: list[Node], wanted: DType) -> tuple[Labels, Node]:
+    if len(group) == 1:
+        return labels, group[0]
+    kept = tuple(dict.fromkeys(labels))
+    return kept, build.einsum([labels] * len(group), kept, group, None, 1, core_dtype(group, wanted))
 
 
 def _core(product: Product, group: list[int], rank: Rank) -> tuple[Labels, Node]:

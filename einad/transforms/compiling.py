@@ -42,13 +42,17 @@ class Compiled:
         return unflatten(self.structure, [to_user(value) for value in values])
 
 
-def jit(f: Callable[..., Any]) -> Callable[..., Any]:
+def jit(f: Callable[..., Any], *, fast_math: bool = False) -> Callable[..., Any]:
     """Trace ``f`` once per shapes and dtypes of its arguments, and run the plan from then on.
 
     Arrays, NumPy scalars and Python floats are arguments of the plan; a Python float takes the dtype of the
     floating-point arrays beside it. Python ints, bools, strings and other hashable objects are constants: another
-    value is another plan. Arrays that ``f`` closes over are read at every call, never
-    copied. The last 256 plans of a function are kept. Inside another transform ``jit(f)`` is ``f``.
+    value is another plan. Arrays that ``f`` closes over are constants, copied when it is traced. The last 256 plans of
+    a function are kept. Inside another transform ``jit(f)`` is ``f``.
+
+    ``fast_math`` lets the planner multiply out products over sums where that takes fewer FLOPs. It can lose all digits:
+    the squared norm of ``A B' - T`` with a residual of 1e-8 becomes a difference of terms of size 1, good to 1e-16,
+    while the value is 1e-16 itself. Off by default, and never worth it near an optimum.
 
     Examples
     --------
@@ -68,7 +72,7 @@ def jit(f: Callable[..., Any]) -> Callable[..., Any]:
             return f(*args, **kwargs)
         found = cache.get(key)
         if found is None:
-            found = compile_function(f, args, kwargs, "jit")
+            found = compile_function(f, args, kwargs, "jit", fast_math)
             with lock:
                 cache[key] = found
                 while len(cache) > CACHE_SIZE:
@@ -91,17 +95,17 @@ def plan(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Plan:
     return compile_function(f, args, kwargs, "plan").plan
 
 
-def compile_function(f: Callable[..., Any], args: Any, kwargs: Any, purpose: str) -> Compiled:
+def compile_function(f: Callable[..., Any], args: Any, kwargs: Any, purpose: str, fast_math: bool = False) -> Compiled:
     """Trace ``f`` on tensors without values and plan what it returns."""
     leaves, structure = flatten((args, kwargs))
     weak = _weak_dtype(leaves)
-    with Run(f, purpose) as run:
+    with Run(f, purpose, copy_limit=None) as run:
         names = _leaf_names(f, args, kwargs)
         inputs: list[Input] = []
         traced = [_abstract(run, leaf, name, weak, inputs) for leaf, name in zip(leaves, names, strict=True)]
         traced_args, traced_kwargs = unflatten(structure, traced)
         nodes, result = run.nodes(run.call(traced_args, traced_kwargs))
-        made = pipeline.compile_plan(nodes, inputs)
+        made = pipeline.compile_plan(nodes, inputs, fast_math)
         return Compiled(replace(made, notes=tuple(run.trace.notes)), result, inputs)
 
 

@@ -13,7 +13,7 @@ from einad import pipeline
 from einad.containers import Structure, flatten, unflatten
 from einad.errors import DerivativeError
 from einad.front.tensor import Tensor, to_node
-from einad.front.trace import Binding, Trace, new_input
+from einad.front.trace import SMALL, Binding, Trace, new_input
 from einad.ir.expr import Array, Input, Literal, Node
 from einad.ir.walk import substitute, topological
 from einad.pipeline import Derived
@@ -22,11 +22,11 @@ from einad.pipeline import Derived
 class Run:
     """One traced call of a user's function ``f``, on behalf of the transform called ``purpose``."""
 
-    def __init__(self, f: Callable[..., Any], purpose: str) -> None:
+    def __init__(self, f: Callable[..., Any], purpose: str, copy_limit: int | None = SMALL) -> None:
         if not callable(f):
             raise TypeError(f"ea.{purpose} takes a function, got {type(f).__name__}")
         self.f, self.purpose = f, purpose
-        self.trace = Trace(pipeline.evaluate)
+        self.trace = Trace(pipeline.evaluate, copy_limit)
         self.arrays: dict[Node, Array] = {}
         self.outer: dict[Node, Node] = {}
 
