@@ -1,8 +1,9 @@
 """Workloads from the literature on Hessians of tensor expressions, and other well-known ones.
 
-The first five are those of Laue, Mitterreiter and Giesen, "Computing Higher Order Derivatives of Matrix and Tensor
-Expressions" (2018) and "A Simple and Efficient Tensor Calculus" (2020); the last is the Gauss-Newton product of Ma,
-Ye and Solomonik, "AutoHOOT: Automatic High-Order Optimization for Tensors" (2020).
+The quadratic form, logistic regression, masked factorisation and the network follow the examples of Laue, Mitterreiter
+and Giesen, "Computing Higher Order Derivatives of Matrix and Tensor Expressions" (2018) and "A Simple and Efficient
+Tensor Calculus" (2020); the last is the kind of product that Ma, Ye and Solomonik study in "AutoHOOT: Automatic
+High-Order Optimization for Tensors" (2020). The sizes and the data are our own.
 """
 
 from __future__ import annotations

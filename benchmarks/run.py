@@ -4,7 +4,7 @@
     python benchmarks/run.py --set literature --json benchmarks/results/literature.json
     python benchmarks/run.py --only h_mlp --blocks 5
 
-Values are compared first; then every engine runs blocks in turn, and the median over all blocks is kept. The table
+Every engine runs blocks in turn, and the median over all blocks is kept; digests of the values are compared. The table
 shows milliseconds and the ratio of the best peer to einad; ``--json`` keeps everything with versions.
 """
 

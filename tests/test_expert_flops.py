@@ -150,3 +150,51 @@ def test_norm_of_x_xt_x_is_multiplied_on_its_short_side() -> None:
     assert max(step.flops for step in plan.steps) <= 2 * tall * short**2
     assert plan.flops <= 6 * 2 * tall * short**2 + 6 * tall * short
     assert plan.peak_bytes < 8 * tall**2 / 4
+
+
+# --- sums of Kronecker deltas ---------------------------------------------------------------------------------
+
+
+def test_differences_of_points_are_not_multiplied_by_their_deltas(programs: list[Program]) -> None:
+    """``∂(r[i] - r[j])/∂r[k] = δ[i,k] - δ[j,k]``: contracting with it renames indices."""
+    n, d = 60, 3
+    points, same = np.random.default_rng(0).standard_normal((n, d)), np.eye(60)
+
+    def energy(points: Any) -> Any:
+        gaps = points[:, None, :] - points[None, :, :]
+        return 0.5 * np.sum((1 - same) * np.sqrt(np.sum(gaps**2, axis=-1) + same))
+
+    plan = ea.plan(ea.hessian(energy), points)
+    assert plan.flops <= 15 * (n * d) ** 2
+    assert plan.peak_bytes <= 4 * 8 * (n * d) ** 2
+    assert max(step.flops for step in plan.steps) <= 2 * (n * d) ** 2
+    assert stored_deltas(programs) == 0
+    gaps = points[:, None] - points[None]
+    r = np.sqrt(np.sum(gaps**2, -1) + same)
+    off = (gaps[..., :, None] * gaps[..., None, :] / r[..., None, None] ** 3 - np.eye(d) / r[..., None, None])
+    off *= (1 - same)[..., None, None]
+    expected = np.einsum("ikab->iakb", off) - np.einsum("ik,imab->iakb", np.eye(n), off)
+    np.testing.assert_allclose(plan(points)[0], expected, atol=1e-12)
+
+
+def test_hessian_of_a_gram_matrix_multiplies_no_identity(programs: list[Program]) -> None:
+    """Of ``‖X Xᵀ‖²``: ``4 (δ[i,k] (XᵀX)[j,l] + X[i,l] X[k,j] + (X Xᵀ)[i,k] δ[j,l])``."""
+    n, d = 60, 10
+    X = np.random.default_rng(0).standard_normal((n, d))
+    plan = ea.plan(ea.hessian(lambda X: np.sum((X @ X.T) ** 2)), X)
+    assert plan.flops <= 2.1 * (n * d) ** 2 + 2 * n * n * d + 2 * n * d * d + 2 * n * n * d
+    assert stored_deltas(programs) == 0
+    terms = [("ik,jl", np.eye(n), X.T @ X), ("il,kj", X, X), ("ik,jl", X @ X.T, np.eye(d))]
+    expected = 4 * sum(np.einsum(f"{labels}->ijkl", a, b) for labels, a, b in terms)
+    np.testing.assert_allclose(plan(X)[0], expected, atol=1e-11)
+
+
+def test_a_difference_of_outer_products_is_not_multiplied_out() -> None:
+    """Only deltas are: ``(a bᵀ - c dᵀ) x`` would cancel where the two nearly agree."""
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((2, 50))
+    x = rng.standard_normal(50) * 1e6
+    f = ea.jit(lambda a, b, c, x: (a[:, None] * b - c[:, None] * b) @ x)
+    tiny = 1e-9 * rng.standard_normal(50)
+    exact = (a - (a + tiny)) * (b @ x)
+    np.testing.assert_allclose(f(a, b, a + tiny, x), exact, rtol=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import process_time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -365,18 +366,34 @@ def test_a_leaked_tensor_is_refused() -> None:
 # --- depth and sharing ---------------------------------------------------------------------------------------
 
 
-def test_a_long_chain() -> None:
+def sines(length: int) -> Any:
     def chain(x: Any) -> Any:
-        for _ in range(20_000):
+        for _ in range(length):
             x = np.sin(x)
         return x
 
-    expected = 1.0
-    value = 0.5
-    for _ in range(20_000):
-        expected *= np.cos(value)
+    return chain
+
+
+def slope_of_sines(length: int) -> float:
+    slope, value = 1.0, 0.5
+    for _ in range(length):
+        slope *= np.cos(value)
         value = np.sin(value)
-    assert ea.grad(chain)(0.5) == pytest.approx(expected, rel=1e-10)
+    return slope
+
+
+def test_a_chain_of_100_000_nodes() -> None:
+    assert ea.grad(sines(100_000))(0.5) == pytest.approx(slope_of_sines(100_000), rel=1e-9)
+
+
+def test_time_is_linear_in_the_length_of_a_chain() -> None:
+    seconds = []
+    for length in (3_000, 12_000):
+        start = process_time()
+        assert ea.grad(sines(length))(0.5) == pytest.approx(slope_of_sines(length), rel=1e-10)
+        seconds.append(process_time() - start)
+    assert seconds[1] < 2 * 4 * seconds[0]
 
 
 def test_a_graph_that_shares_every_node_twice_60_times() -> None:

@@ -11,6 +11,7 @@ from einad.front.notation_records import (
     DELTA,
     Binder,
     Call,
+    Derivative,
     Expr,
     Factor,
     Inverse,
@@ -70,6 +71,8 @@ def expression_latex(expr: Expr) -> str:
             return _number(number_text(value))
         case Factor(name, indices):
             return tensor_latex(name, indices)
+        case Derivative(of, by):
+            return _derivative(of, by)
         case Call(function, args):
             return _call(function, [expression_latex(arg) for arg in args])
         case Binder(indices, body):
@@ -84,6 +87,12 @@ def expression_latex(expr: Expr) -> str:
             return _product(factors)
         case Inverse():
             return _product((expr,))
+
+
+def _derivative(of: Factor, by: tuple[Factor, ...]) -> str:
+    order = f"^{{{len(by)}}}" if len(by) > 1 else ""
+    below = " ".join(f"\\partial {expression_latex(factor)}" for factor in by)
+    return f"\\frac{{\\partial{order} {expression_latex(of)}}}{{{below}}}"
 
 
 def _sum(terms: tuple[Expr, ...]) -> str:

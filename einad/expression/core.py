@@ -15,7 +15,9 @@ from einad.errors import DerivativeError, MemoryLimitError
 from einad.explain.derivation import Derivation, derivation
 from einad.explain.latex import latex
 from einad.expression.binding import Extra, Form, bind_arrays, bind_extras, call_sizes, require
+from einad.expression.contract import contract
 from einad.expression.derive import check_wrt, forward, hessian, reverse
+from einad.expression.expand import expand
 from einad.front.notation import Program, parse
 from einad.front.notation_nodes import elaborate
 from einad.front.notation_print import tensor_text
@@ -130,7 +132,7 @@ class Expression:
         >>> print(expr("Y[i,k] = W[i,j] * X[j,k]").vjp("W"))
         W_bar[i,j] = Y_bar[i,k] * X[j,k]
         """
-        return expr(reverse(self._program, *self._checked(wrt, of), "vjp"))
+        return expr(reverse(expand(self._program), *self._checked(wrt, of), "vjp"))
 
     def jvp(self, *wrt: str, of: str | None = None) -> Expression:
         """The tangent of a target, ``Y_dot``, for tangents of tensors, the inputs ``W_dot``.
@@ -138,7 +140,7 @@ class Expression:
         >>> print(expr("Y[i,k] = W[i,j] * X[j,k]").jvp("W", "X"))
         Y_dot[i,k] = W_dot[i,j] * X[j,k] + W[i,j] * X_dot[j,k]
         """
-        return expr(forward(self._program, *self._checked(wrt, of)))
+        return expr(forward(expand(self._program), *self._checked(wrt, of)))
 
     def grad(self, *wrt: str, of: str | None = None) -> Expression:
         """The gradient of a scalar target; several tensors give several targets, one reverse sweep for all.
@@ -148,7 +150,7 @@ class Expression:
         """
         names, target = self._checked(wrt, of)
         self._require_scalar(target, "grad")
-        return expr(reverse(self._program, names, target, "grad"))
+        return expr(reverse(expand(self._program), names, target, "grad"))
 
     def jacobian(self, *wrt: str, of: str | None = None) -> Expression:
         """The Jacobian of a target, ``dY_dW``, its axes those of ``Y`` and then those of ``W``.
@@ -158,7 +160,7 @@ class Expression:
         >>> print(expr("Y[i,k] = W[i,j] * X[j,k]").jacobian("W"))
         dY_dW[i,k,i,b] = X[b,k]
         """
-        return expr(reverse(self._program, *self._checked(wrt, of), "jacobian"))
+        return expr(reverse(expand(self._program), *self._checked(wrt, of), "jacobian"))
 
     def hessian(self, row: str, column: str | None = None, *, of: str | None = None) -> Expression:
         """The second derivative of a scalar target by two tensors, or by one tensor twice.
@@ -169,13 +171,14 @@ class Expression:
         column = column or row
         _, target = self._checked((row,) if column == row else (row, column), of)
         self._require_scalar(target, "hessian")
-        return expr(hessian(self._program, row, column, target))
+        return expr(hessian(expand(self._program), row, column, target))
 
     def derivation(self, wrt: str, of: str | None = None) -> Derivation:
         """The Kronecker-delta steps from a product to its derivative; ``str()`` and ``.latex()`` show them."""
         _, target = self._checked((wrt,), of)
-        k = list(self._program.outputs).index(target)
-        return derivation(self._program, k, wrt)
+        program = expand(self._program)
+        k = list(program.outputs).index(target)
+        return derivation(program, k, wrt)
 
     def latex(self) -> str:
         """The statements in LaTeX, sums written out."""
@@ -215,7 +218,9 @@ def expr(text: str) -> Expression:
     ----------
     text : str
         ``target[indices] = expression``, on lines or separated by ``;``. An index that stands in two factors of
-        a product and not on the left side is summed.
+        a product and not on the left side is summed. ``d(y[i], x[j])`` is the derivative of a target by a tensor;
+        further arguments differentiate again, and it is contracted before it is formed. What the target does not
+        depend on has the derivative zero; a target that one differentiates by holds what stands upstream of it.
 
     Returns
     -------
@@ -232,6 +237,9 @@ def expr(text: str) -> Expression:
     >>> e = expr("p[n,o] = exp(h[n,o]) / sum[o](exp(h[n,o]))")
     >>> e(h=[[0.0, 0.0]])
     array([[0.5, 0.5]])
+    >>> hessian_vector = expr("f = sum[i](x[i]**3); Hv[i] = d(f, x[i], x[j]) * v[j]")
+    >>> hessian_vector(x=[1.0, 2.0], v=[1.0, 1.0])
+    array([ 6., 12.])
     """
     program = parse(text)
     with _lock:
@@ -252,7 +260,7 @@ def _node_cache(program: Program) -> _Nodes:
     def nodes(forms: tuple[Form, ...], extras: tuple[Extra, ...]) -> dict[str, Node]:
         named = dict(zip(program.inputs, forms, strict=True))
         sizes = call_sizes(program, found, {name: shape for name, (shape, _) in named.items()}, extras)
-        return elaborate(program, sizes, {name: Input(name, *form) for name, form in named.items()})
+        return elaborate(program, sizes, {name: Input(name, *form) for name, form in named.items()}, contract)
 
     return nodes
 

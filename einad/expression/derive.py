@@ -18,7 +18,7 @@ from einad.front.notation_decompile import Decompiler
 from einad.front.notation_flatten import Flat
 from einad.front.notation_nodes import constant, statement_node
 from einad.front.notation_print import unparse
-from einad.front.notation_records import Call, Number, Statement, every, factors_of, free
+from einad.front.notation_records import Call, Factor, Number, Statement, every, factors_of, free
 from einad.front.notation_sizes import Sizes, classes
 from einad.ir import build
 from einad.ir.expr import Add, Input, Node
@@ -38,6 +38,14 @@ def hessian(program: Program, row: str, column: str, of: str) -> str:
     target = list(gradient.outputs)[-1]
     name = f"d2{of}_d{row}_d{column}"
     return _Reverse(gradient, [column], target, "jacobian", name, {column: program.axis_names(column)}).text()
+
+
+def jacobian_statements(program: Program, wrt: Factor, of: str, name: str) -> list[Statement]:
+    """The statements, to stand behind those of the text, of the derivative of ``of`` by a tensor; the last holds it."""
+    kind: Kind = "jacobian" if program.outputs[of] else "grad"
+    found = _Reverse(program, [wrt.name], of, kind, name, {wrt.name: distinct(wrt.indices)})
+    found.run()
+    return found.written
 
 
 def forward(program: Program, wrt: Sequence[str], of: str) -> str:

@@ -6,14 +6,16 @@ indices, ``notation_nodes`` builds expression nodes, ``notation_decompile`` make
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from typing import NoReturn
 
 from einad.errors import NotationError, point_at
 from einad.front.notation_print import statement_text, tensor_text, unparse
 from einad.front.notation_read import read
-from einad.front.notation_records import Factor, Statement, every, factors_of, index_names
+from einad.front.notation_records import Derivative, Expr, Factor, Statement, every, factors_of, index_names, parts
 from einad.front.notation_sums import explicit
 
 MAX_STATEMENTS = 10_000
@@ -123,6 +125,31 @@ def check(statements: tuple[Statement, ...], text: str) -> None:
         _check_rank(Factor(statement.target, statement.indices, statement.at), known, text)
         defined.add(statement.target)
         explicit(statement, text)
+    _check_derivatives(statements, text)
+
+
+def _check_derivatives(statements: tuple[Statement, ...], text: str) -> None:
+    """A tensor in ``d(..)`` is a target or stands somewhere outside of derivatives."""
+    known = {statement.target for statement in statements}
+    for statement in statements:
+        known.update(factor.name for factor in _outside(statement.expression))
+    for statement in statements:
+        for factor in factors_of(statement.expression):
+            if factor.name not in known:
+                near = get_close_matches(factor.name, known, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"the text has {', '.join(sorted(known))}"
+                raise NotationError(f"{factor.name!r} is unknown: it stands in d(..) only; {hint}", text, factor.at)
+
+
+def _outside(expr: Expr) -> Iterator[Factor]:
+    """The factors of an expression that stand outside of derivatives."""
+    stack = [expr]
+    while stack:
+        found = stack.pop()
+        if isinstance(found, Factor):
+            yield found
+        elif not isinstance(found, Derivative):
+            stack.extend(parts(found))
 
 
 def _used_too_early(factor: Factor, statement: Statement, target: Statement, text: str) -> NoReturn:

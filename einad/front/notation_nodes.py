@@ -14,10 +14,12 @@ import numpy as np
 
 from einad.errors import NotationError
 from einad.front.notation import Program
+from einad.front.notation_derivatives import Contract, Contraction, Operand, Partial, Variables, unmark
 from einad.front.notation_records import (
     DELTA,
     Binder,
     Call,
+    Derivative,
     Expr,
     Factor,
     Inverse,
@@ -39,18 +41,28 @@ from einad.ops.pointwise import POINTWISE, power
 Labels = tuple[str, ...]
 
 
-def elaborate(program: Program, sizes: Sizes, inputs: Mapping[str, Node]) -> dict[str, Node]:
-    """The node of every target, given those of the inputs; later statements share the nodes of earlier ones."""
-    known = dict(inputs)
+def elaborate(
+    program: Program, sizes: Sizes, inputs: Mapping[str, Node], contract: Contract | None = None
+) -> dict[str, Node]:
+    """The node of every target, given those of the inputs; later statements share the nodes of earlier ones.
+
+    ``contract`` makes the nodes of products with derivatives among their factors.
+    """
+    variables = Variables(program)
+    known = {name: variables.mark(name, node) for name, node in inputs.items()}
     for k, statement in enumerate(program.statements):
-        known[statement.target] = statement_node(program, k, sizes, known)
-    return {statement.target: known[statement.target] for statement in program.statements}
+        node = statement_node(program, k, sizes, known, contract)
+        known[statement.target] = variables.mark(statement.target, node)
+    targets = [statement.target for statement in program.statements]
+    return dict(zip(targets, unmark([known[target] for target in targets]), strict=True))
 
 
-def statement_node(program: Program, k: int, sizes: Sizes, tensors: Mapping[str, Node]) -> Node:
+def statement_node(
+    program: Program, k: int, sizes: Sizes, tensors: Mapping[str, Node], contract: Contract | None = None
+) -> Node:
     """The node of one statement's target; a node of its own, even for ``y[i] = x[i]``."""
     statement = program.explicit[k]
-    builder = _Builder(tensors, lambda index: sizes.of(k, index))
+    builder = _Builder(tensors, lambda index: sizes.of(k, index), contract)
     try:
         return builder.root(statement.expression, statement.indices)
     except (OverflowError, ZeroDivisionError) as error:
@@ -60,8 +72,8 @@ def statement_node(program: Program, k: int, sizes: Sizes, tensors: Mapping[str,
 class _Builder:
     """Builds the nodes of one statement."""
 
-    def __init__(self, tensors: Mapping[str, Node], size: Callable[[str], int]) -> None:
-        self.tensors, self.size = tensors, size
+    def __init__(self, tensors: Mapping[str, Node], size: Callable[[str], int], contract: Contract | None) -> None:
+        self.tensors, self.size, self.contract = tensors, size, contract
 
     def root(self, expr: Expr, labels: Labels) -> Node:
         value = constant(expr)
@@ -139,6 +151,8 @@ class _Builder:
             gathered.multiply(value, divisor=constant(factor.body) if isinstance(factor, Inverse) else None)
         elif isinstance(factor, Factor) and factor.name == DELTA:
             gathered.union.join(*factor.indices)
+        elif isinstance(factor, Derivative):
+            gathered.derivatives.append(factor)
         elif isinstance(factor, Factor):
             gathered.add(factor, self.tensors[factor.name], factor.indices)
         else:
@@ -147,17 +161,37 @@ class _Builder:
 
     def _einsum(self, gathered: _Parts, summed: Labels, labels: Labels) -> Node:
         """Sum the product; a summed index that stands on no factor still counts its range."""
-        find = gathered.union.find
+
+        def find(label: str) -> str:
+            return str(gathered.union.find(label))
+
         sizes = {find(label): self.size(label) for label in (*labels, *summed)}
-        inputs = [[find(i) for i in indices] for indices in gathered.indices]
-        output = [find(label) for label in labels]
+        inputs = [tuple([find(i) for i in indices]) for indices in gathered.indices]
+        output = tuple([find(label) for label in labels])
         operands = _weakened(gathered.factors, gathered.operands)
-        dtype = gathered.dtype(operands)
+        partials = [self._partial(derivative, find) for derivative in gathered.derivatives]
+        dtype = gathered.dtype([*operands, *[node for partial in partials for node in partial.nodes]])
         for label in dict.fromkeys(find(index) for index in summed):
-            if not any(label in named for named in (output, *inputs)):
+            if not any(label in named for named in (output, *inputs, *[partial.labels for partial in partials])):
                 operands.append(build.full((sizes[label],), 1, bool))
-                inputs.append([label])
-        return build.einsum(inputs, output, operands, sizes, _native(gathered.coefficient), dtype)
+                inputs.append((label,))
+
+        def multiply(found: Sequence[Operand]) -> Node:
+            nodes, named = [operand.node for operand in found], [operand.labels for operand in found]
+            return build.einsum(named, output, nodes, sizes, _native(gathered.coefficient), dtype)
+
+        pairs = [Operand(node, named) for node, named in zip(operands, inputs, strict=True)]
+        if not partials:
+            return multiply(pairs)
+        assert self.contract is not None
+        return self.contract(Contraction(partials, pairs, output, sizes, multiply))
+
+    def _partial(self, derivative: Derivative, find: Callable[[str], str]) -> Partial:
+        of, *by = [
+            Operand(self.tensors[factor.name], tuple([find(index) for index in factor.indices]))
+            for factor in (derivative.of, *derivative.by)
+        ]
+        return Partial(of, tuple(by))
 
 
 class _Parts:
@@ -167,6 +201,7 @@ class _Parts:
         self.factors: list[Expr] = []
         self.operands: list[Node] = []
         self.indices: list[Labels] = []
+        self.derivatives: list[Derivative] = []
         self.coefficient: Scalar = 1
         self.numbers: list[Scalar] = []
         self.union = Union()
@@ -195,7 +230,7 @@ def constant(expr: Expr) -> Scalar | None:
     """The number that an expression of numbers only is; None where it holds a tensor, a function or a sum."""
     if isinstance(expr, Number):
         return expr.value
-    if isinstance(expr, Factor | Call | Binder):
+    if isinstance(expr, Factor | Derivative | Call | Binder):
         return None
     values = [constant(part) for part in parts(expr)]
     known = [value for value in values if value is not None]

@@ -7,6 +7,7 @@ import math
 from einad.front.notation_records import (
     Binder,
     Call,
+    Derivative,
     Expr,
     Factor,
     Inverse,
@@ -48,6 +49,8 @@ def expression_text(expr: Expr) -> str:
             return number_text(value)
         case Factor(name, indices):
             return tensor_text(name, indices)
+        case Derivative(of, by):
+            return f"d({', '.join(expression_text(part) for part in (of, *by))})"
         case Call(function, args):
             return f"{function}({', '.join(expression_text(arg) for arg in args)})"
         case Binder(indices, body):

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 
 from einad.errors import NotationError
 from einad.front import notation_records as records
-from einad.front.notation_records import DELTA, Binder, Call, Expr, Factor, Number, Power, Statement
+from einad.front.notation_records import DELTA, Binder, Call, Derivative, Expr, Factor, Number, Power, Statement
 from einad.front.notation_split import MAX_NESTING, Piece, split
 from einad.ops.pointwise import POINTWISE
 
@@ -196,12 +196,29 @@ class _Reader:
             raise self.fault(node, f"sum[..](..) takes one expression, got {len(node.args)}")
         return Binder(indices, self.expression(node.args[0]), self.at(node))
 
-    def _function(self, node: ast.Call, name: str) -> Call:
+    def _derivative(self, node: ast.Call) -> Derivative:
+        if len(node.args) < 2:
+            got = f"{len(node.args)} argument{'s' * (len(node.args) != 1)}"
+            raise self.fault(node, f"d takes a tensor and what it is differentiated by, d(y[i], x[j]), got {got}")
+        of, *by = [self._derivative_part(arg, n) for n, arg in enumerate(node.args)]
+        return Derivative(of, tuple(by), self.at(node))
+
+    def _derivative_part(self, node: ast.expr, position: int) -> Factor:
+        if not isinstance(node, ast.Name | ast.Subscript):
+            found = ast.unparse(node)
+            if position:
+                raise self.fault(node, f"d differentiates by a tensor such as x[i], not by {found}")
+            raise self.fault(node, f"d differentiates a tensor such as y[i], not {found}; name it in a statement")
+        factor = self._factor(node)
+        if factor.name == DELTA:
+            raise self.fault(node, "δ is a constant; d differentiates a tensor by tensors")
+        return factor
+
+    def _function(self, node: ast.Call, name: str) -> Expr:
         if name == "sum":
             raise self.fault(node, "sum needs its indices: sum[i](..) or sum[i,j](..)")
         if name == "d":
-            raise self.fault(node, "derivatives inside the text, d(y, x), are not yet part of the notation; "
-                              "use the methods vjp, jvp, grad, jacobian and hessian")  # fmt: skip
+            return self._derivative(node)
         if name == "pad":
             raise self.fault(node, "pad(..) is not yet part of the notation")
         row = POINTWISE.get(name)

@@ -3,7 +3,7 @@
 ::
 
     statement  = target[indices] = expression
-    expression = Number | Factor | Call | Power | Inverse | Negative | Product | Sum | Binder
+    expression = Number | Factor | Derivative | Call | Power | Inverse | Negative | Product | Sum | Binder
 
 A text is read into a normal form: products hold no products and no signs, sums hold no sums, a sign holds no sign.
 ``at`` is the offset in the text; it takes no part in comparisons.
@@ -33,6 +33,15 @@ class Factor:
 
     name: str
     indices: tuple[str, ...] = ()
+    at: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True)
+class Derivative:
+    """``d(Y[i,k], X[a,b], ..)``: the derivative of a tensor by others, one after the other."""
+
+    of: Factor
+    by: tuple[Factor, ...]
     at: int = field(default=0, compare=False)
 
 
@@ -95,7 +104,7 @@ class Binder:
     at: int = field(default=0, compare=False)
 
 
-Expr = Number | Factor | Call | Power | Inverse | Negative | Product | Sum | Binder
+Expr = Number | Factor | Derivative | Call | Power | Inverse | Negative | Product | Sum | Binder
 
 
 @dataclass(frozen=True)
@@ -115,6 +124,8 @@ def parts(expr: Expr) -> tuple[Expr, ...]:
             return below
         case Power(base, exponent):
             return base, exponent
+        case Derivative(of, by):
+            return of, *by
         case Inverse(body) | Negative(body) | Binder(_, body):
             return (body,)
         case _:
@@ -132,6 +143,9 @@ def with_parts(expr: Expr, below: tuple[Expr, ...]) -> Expr:
             return replace(expr, terms=below)
         case Power():
             return replace(expr, base=below[0], exponent=below[1])
+        case Derivative():
+            of, *by = (part for part in below if isinstance(part, Factor))
+            return replace(expr, of=of, by=tuple(by))
         case Inverse() | Negative() | Binder():
             return replace(expr, body=below[0])
         case _:
@@ -150,6 +164,11 @@ def every(expr: Expr) -> Iterator[Expr]:
 def factors_of(expr: Expr) -> Iterator[Factor]:
     """The factors ``A[i,j]`` in an expression, δ left out, in the order of the text."""
     return (found for found in every(expr) if isinstance(found, Factor) and found.name != DELTA)
+
+
+def derivatives_of(expr: Expr) -> Iterator[Derivative]:
+    """The derivatives ``d(Y[i], X[a])`` in an expression, in the order of the text."""
+    return (found for found in every(expr) if isinstance(found, Derivative))
 
 
 def free(expr: Expr) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from einad.front.notation_print import expression_text
 from einad.front.notation_records import (
     Binder,
     Call,
+    Derivative,
     Expr,
     Factor,
     Inverse,
@@ -92,7 +93,7 @@ def _summed_here(index: str, factors: tuple[Expr, ...], term: Expr, place: _Plac
     standing = [factor for factor in factors if index in free(factor)]
     if len(standing) > 1:
         return True
-    if not isinstance(standing[0], Factor):
+    if not isinstance(standing[0], Factor | Derivative):
         return False
     if place.function is not None:
         _refuse(index, term, standing[0], place.function, place.text)
@@ -118,7 +119,7 @@ def _binder(indices: tuple[str, ...], body: Expr, at: int) -> Expr:
     return Binder(tuple(sorted(indices)), body, at)
 
 
-def _refuse(index: str, term: Expr, factor: Factor, function: Expr, text: str | None) -> None:
+def _refuse(index: str, term: Expr, factor: Factor | Derivative, function: Expr, text: str | None) -> None:
     outside = expression_text(Binder((index,), function))
     inside = expression_text(replace_part(function, term, Binder((index,), term)))
     raise NotationError(

@@ -2,7 +2,8 @@
 
 Each derivative is written in the arguments and the value ``y``, and stays inside the table, so that every row
 differentiates to any order. ``None`` stands for a derivative that is zero wherever it exists.
-Kinks: ``abs`` has slope 0 at 0, ties of ``maximum`` and ``minimum`` share the slope equally.
+Kinks: ``abs`` has slope 0 at 0, ties of ``maximum`` and ``minimum`` share the slope equally. ``sqrt`` has slope inf at
+0, so the gradient of ``sqrt(sum(x*x))`` at 0 is nan, as in JAX; ``np.linalg.norm`` has gradient 0 there.
 """
 
 from __future__ import annotations

@@ -9,11 +9,12 @@ consumer can compose them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from einad.ir import build
-from einad.ir.expr import DType, Node, promote
+from einad.ir.expr import DType, Einsum, Node, promote
 from einad.rewrite.compose import Labels, Product
 
 Rank = Callable[[Node], int]
@@ -30,27 +31,55 @@ def split_components(product: Product, rank: Rank) -> Node:
     if product.coefficient == 0:
         return product.build()
     contracted = product.contracted
+    order = _canonical_order(product, rank)
     inputs: list[Labels] = []
     operands: list[Node] = []
-    for group in _connected(product.inputs, contracted):
-        if contracted.isdisjoint(product.inputs[group[0]]):
-            inputs.append(product.inputs[group[0]])
-            operands.append(product.operands[group[0]])
+    for group in _connected(order.inputs, contracted):
+        if contracted.isdisjoint(order.inputs[group[0]]):
+            inputs.append(order.inputs[group[0]])
+            operands.append(order.operands[group[0]])
         else:
-            labels, core = _core(product, group, rank)
+            labels, core = _core(order, sorted(group))
             inputs.append(labels)
             operands.append(core)
     if len(operands) > MAX_FACTORS:
         inputs, operands = _grouped(inputs, operands, product)
-    order = sorted(range(len(operands)), key=lambda i: rank(operands[i]))
-    return Product(
-        [inputs[i] for i in order],
-        [operands[i] for i in order],
-        product.output,
-        product.sizes,
-        product.coefficient,
-        product.dtype,
-    ).build()
+    return _canonical_order(replace(product, inputs=inputs, operands=operands), rank).build()
+
+
+def _canonical_order(product: Product, rank: Rank) -> Product:
+    """Operands by rank, equal ones by where their labels stand in the output; so are the axes of symmetric operands."""
+    place = {label: n for n, label in reversed(list(enumerate(product.output)))}
+    last = len(place)
+
+    def places(labels: Labels) -> list[int]:
+        return [place.get(label, last) for label in labels]
+
+    inputs = []
+    for labels, operand in zip(product.inputs, product.operands, strict=True):
+        axes = swapped_axes(operand)
+        inputs.append(labels if axes is None else min(labels, tuple([labels[axis] for axis in axes]), key=places))
+    order = sorted(range(len(inputs)), key=lambda i: (rank(product.operands[i]), places(inputs[i])))
+    return replace(product, inputs=[inputs[i] for i in order], operands=[product.operands[i] for i in order])
+
+
+def swapped_axes(node: Node) -> tuple[int, ...] | None:
+    """The order of its axes in which a product of a tensor with itself is the same: exchange the two operands.
+
+    >>> from einad.ir.expr import Input
+    >>> X = Input("X", (2, 3))
+    >>> swapped_axes(build.einsum(["ij", "kj"], "ik", [X, X]))
+    (1, 0)
+    """
+    if not isinstance(node, Einsum) or len(node.children) != 2 or node.children[0] is not node.children[1]:
+        return None
+    first, second, output = *node.spec.inputs, node.spec.output
+    exchanged = dict(zip((*first, *second), (*second, *first), strict=True))
+    consistent = all(exchanged[exchanged[label]] == label for label in exchanged)
+    repeated = len(set(first)) < len(first) or len(set(second)) < len(second) or len(set(output)) < len(output)
+    if not consistent or repeated or not all(exchanged.get(label) in output for label in output):
+        return None
+    return tuple([output.index(exchanged[label]) for label in output])
 
 
 def _grouped(inputs: list[Labels], operands: list[Node], product: Product) -> tuple[list[Labels], list[Node]]:
@@ -69,9 +98,8 @@ def _pointwise_product(labels: Labels, group: list[Node], wanted: DType) -> tupl
     return kept, build.einsum([labels] * len(group), kept, group, None, 1, core_dtype(group, wanted))
 
 
-def _core(product: Product, group: list[int], rank: Rank) -> tuple[Labels, Node]:
+def _core(product: Product, group: list[int]) -> tuple[Labels, Node]:
     """The contraction of a group of operands, and the labels of its output."""
-    group = sorted(group, key=lambda i: rank(product.operands[i]))
     inputs = [product.inputs[i] for i in group]
     operands = [product.operands[i] for i in group]
     kept = set(product.output)

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 
 from einad.ir.expr import Add, Affine, Einsum, Node, Step
 from einad.ir.walk import rebuild, topological, transform, use_counts
-from einad.rewrite.components import split_components
-from einad.rewrite.compose import compose, keeps_value
+from einad.rewrite.components import Rank, split_components
+from einad.rewrite.compose import Product, compose, keeps_value
+from einad.rewrite.deltas import distribute
+from einad.rewrite.diagonal import take_diagonals
 from einad.rewrite.factor import factor_common
 from einad.rewrite.sums import merge_terms
 
@@ -17,7 +19,9 @@ MAX_FLATTENED = 9
 
 def normalise(roots: Sequence[Node]) -> list[Node]:
     """The normal form of a graph, nearly: the same values from fewer, better nodes, in two passes."""
-    return flatten_contractions(normal_form(roots, 2))
+    found = normal_form(roots, 2)
+    reduced = take_diagonals(found)
+    return flatten_contractions(found if reduced == found else normal_form(reduced, 2))
 
 
 def normal_form(roots: Sequence[Node], passes: int = 20) -> list[Node]:
@@ -48,7 +52,7 @@ def _pass(roots: Sequence[Node]) -> list[Node]:
 
     def rule(node: Node, children: tuple[Node, ...]) -> Node:
         if isinstance(node, Einsum):
-            new = split_components(compose(node, children, _chooser(children, single_use)), rank)
+            new = _product(compose(node, children, _chooser(children, single_use)), rank, single_use)
         elif isinstance(node, Add):
             new = _sum(node, children, single_use)
         else:
@@ -58,6 +62,14 @@ def _pass(roots: Sequence[Node]) -> list[Node]:
         return new
 
     return transform(roots, rule)
+
+
+def _product(product: Product, rank: Rank, single_use: Callable[[Node], bool]) -> Node:
+    parts = distribute(product)
+    if parts is None:
+        return split_components(product, rank)
+    terms = tuple([split_components(part, rank) for part in parts])
+    return _sum(Add(*terms), terms, single_use)
 
 
 def _sum(node: Add, children: tuple[Node, ...], single_use: Callable[[Node], bool]) -> Node:

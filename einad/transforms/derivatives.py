@@ -73,6 +73,10 @@ def grad(f: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> 
         of them if ``argnums`` is a tuple, and ``(gradient, aux)`` with ``has_aux``. For complex arguments
         ``z = x + iy`` it is ``∂f/∂x - i ∂f/∂y``, as in JAX: descend along its conjugate.
 
+    At kinks a subgradient is taken: 0 for ``abs`` at 0, equal shares among ties of ``max`` and ``maximum``, 0 for
+    ``np.linalg.norm`` at 0. Functions that are constant wherever they are smooth (``floor``, ``argmax``, comparisons)
+    have derivative zero.
+
     Raises
     ------
     DerivativeError
