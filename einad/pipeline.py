@@ -2,7 +2,7 @@
 
 ::
 
-    graph --normalise--> fewer nodes --binarise--> at most two operands --use_symmetry--> halves of symmetric products
+    graph --normalise--> fewer nodes --binarise--> at most two operands --merge_equal, use_symmetry--> no product twice
           --lower--> calls --compile--> Plan
 """
 
@@ -22,6 +22,7 @@ from einad.plan.paths import binarise
 from einad.plan.plan import Plan
 from einad.rewrite.distribute import distribute
 from einad.rewrite.engine import normalise
+from einad.rewrite.equal import merge_equal
 from einad.rewrite.symmetry import use_symmetry
 
 CACHED_PLANS = 512
@@ -157,7 +158,7 @@ def _plan(roots: Sequence[Node], leaves: Sequence[Node], names: Sequence[str] | 
         for n, (name, leaf) in enumerate(zip(named, leaves, strict=True))
     ]
     graph = substitute(roots, dict(zip(leaves, inputs, strict=True)))
-    return compile_program(lower(use_symmetry(binarise(normalise(graph))), inputs))
+    return compile_program(lower(use_symmetry(merge_equal(binarise(normalise(graph)))), inputs))
 
 
 def _structure(roots: Sequence[Node], given: Sequence[Node] | Mapping[Node, Any]) -> tuple[list[Node], Hashable]:

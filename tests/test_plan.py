@@ -1,11 +1,15 @@
 """Contraction paths and the plan record."""
 
+import re
+from typing import Any
+
 import numpy as np
 import opt_einsum as oe
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import einad as ea
 from einad import pipeline
 from einad.backends import reference
 from einad.backends.numpy import compile_program
@@ -204,3 +208,26 @@ def test_concatenation_needs_one_buffer():
     x = Input("x", (1000,))
     plan = pipeline.compile_plan([structured.concatenate([x, x, x], 0)], [x])
     assert plan.peak_bytes == 3 * 8000
+
+
+def test_a_matrix_product_state_of_100_sites() -> None:
+    """All gradients cost at most 3.2 times the best known way forward, the sweep of transfer matrices."""
+    rng = np.random.default_rng(0)
+    chi, sites = 16, 100
+    shapes = [(1 if i == 0 else chi, 2, 1 if i == sites - 1 else chi) for i in range(sites)]
+    tensors = [rng.standard_normal(shape) / 6 for shape in shapes]
+
+    def norm(*tensors: Any) -> Any:
+        bra = [part for i, t in enumerate(tensors) for part in (t, [i, 1000 + i, i + 1])]
+        ket = [part for i, t in enumerate(tensors) for part in (t, [2000 + i, 1000 + i, 2001 + i])]
+        return np.einsum(*bra, *ket, [])
+
+    sweep = sum(2 * left * d * right * (left + right) for left, d, right in shapes)
+    plan = ea.plan(ea.value_and_grad(norm, tuple(range(sites))), *tensors)
+    assert plan.flops < 3.2 * sweep
+
+
+def test_a_plan_says_which_direction_was_chosen_and_what_the_other_would_have_cost() -> None:
+    W = np.ones((50, 3))
+    text = str(ea.plan(ea.jacobian(lambda x: np.tanh(W @ x) @ np.ones((50, 4))), np.ones(3)))
+    assert re.search(r"jacobian: (forward|reverse) \([\d,]+ FLOPs, [\d,]+ bytes\); instead of (forward|reverse)", text)

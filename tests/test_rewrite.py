@@ -12,10 +12,11 @@ from einad.diff.jacobian import jacobian
 from einad.diff.sweep import vjp
 from einad.ir import build
 from einad.ir.expr import Add, Einsum, Input, Map, Node
-from einad.ir.walk import topological
+from einad.ir.walk import rebuild, topological, transform
 from einad.ops.pointwise import POINTWISE
 from einad.ops.structured import reshape, take_slice
 from einad.rewrite.engine import flatten_contractions, normal_form, normalise
+from einad.rewrite.fingerprint import PRIME, fingerprints
 
 
 @st.composite
@@ -138,3 +139,54 @@ def test_a_projection_onto_the_diagonal_is_no_identity() -> None:
     node = build.add(x, build.einsum(["aa"], "aa", [x], None, 2))
     (found,) = evaluate(normalise([node]), {x: value})
     np.testing.assert_array_equal(found, [[6.0, 1.0], [0.0, -6.0]])
+
+
+def scrambled(node: Node, rng: np.random.Generator) -> Node:
+    """The same graph with operands and terms written in another order."""
+
+    def rule(old: Node, children: tuple[Node, ...]) -> Node:
+        order = rng.permutation(len(children))
+        if isinstance(old, Add):
+            return Add(*[children[i] for i in order])
+        if isinstance(old, Einsum):
+            inputs = [old.spec.inputs[i] for i in order]
+            operands = [children[i] for i in order]
+            sizes = dict(enumerate(old.sizes))
+            return build.einsum(inputs, old.spec.output, operands, sizes, old.coefficient, old.dtype)
+        return rebuild(old, children)
+
+    return transform([node], rule)[0]
+
+
+@settings(max_examples=100, deadline=None)
+@given(einsum_graphs(), st.integers(0, 1000))
+def test_the_normal_form_does_not_depend_on_the_order_of_terms(
+    case: tuple[list[Node], dict[Node, np.ndarray]], seed: int
+) -> None:
+    roots, values = case
+    again = [scrambled(root, np.random.default_rng(seed)) for root in roots]
+    for one, other in zip(roots, again, strict=True):
+        first, second = normal_form([one]), normal_form([other])
+        if first != second:  # only inputs that look alike may stand in another order
+            np.testing.assert_array_equal(*[evaluate(form, values)[0] for form in (first, second)])
+            assert len(topological(first)) == len(topological(second))
+
+
+def test_orders_of_writing_meet_in_one_normal_form() -> None:
+    A, B, x = Input("A", (3, 3)), Input("B", (3, 3)), Input("x", (3,))
+    f = Map(POINTWISE["tanh"], build.einsum(["ij", "jk", "k"], "i", [A, B, x]))
+    root = build.add(build.multiply(f, x), build.einsum(["ji", "j"], "i", [A, f]), f, x)
+    for seed in range(20):
+        assert normal_form([scrambled(root, np.random.default_rng(seed))]) == normal_form([root])
+
+
+@settings(max_examples=100, deadline=None)
+@given(einsum_graphs())
+def test_normal_form_keeps_values_modulo_a_prime(case: tuple[list[Node], dict[Node, np.ndarray]]) -> None:
+    roots, values = case
+    leaves = {node: np.random.default_rng(i).integers(1, PRIME, node.shape) for i, node in enumerate(values)}
+    for root, form in zip(roots, normalise(roots), strict=True):
+        before, after = fingerprints([root], leaves), fingerprints([form], leaves)
+        assert before is not None
+        assert after is not None
+        np.testing.assert_array_equal(before[root], after[form])

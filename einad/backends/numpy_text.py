@@ -9,8 +9,9 @@ import numpy as np
 
 from einad.ir.expr import DType
 from einad.lower import kernels
+from einad.lower.blocks import run_blocks
 from einad.lower.placed import Piece
-from einad.lower.program import Argument, Constant, Op, Operand, Program, Register
+from einad.lower.program import Argument, Blocks, Constant, Op, Operand, Program, Register
 from einad.lower.schedule import Schedule
 
 FUNCTIONS: dict[str, Any] = {
@@ -29,6 +30,7 @@ FUNCTIONS: dict[str, Any] = {
     "multiply": np.multiply,
     "negative": np.negative,
     "reduce_sum": np.add.reduce,
+    "run_blocks": run_blocks,
     "running_sum": kernels.running_sum,
     "subtract": np.subtract,
     "vecdot": np.vecdot,
@@ -51,7 +53,7 @@ class Writer:
     def lines(self, n: int, op: Op) -> list[str]:
         """The lines of one call, with the deletions after it."""
         reused, dead = self.schedule.reused[n], self.schedule.dead[n]
-        text = self._call(op, None if reused is None else self.names[reused])
+        text = self._call(op, None if reused is None else self._memory(reused, op))
         lines = [text if op.target is None else f"{self.names[op.target]} = {text}"]
         if dead:
             lines.append(f"del {', '.join([self.names[register] for register in dead])}")
@@ -62,7 +64,17 @@ class Writer:
         special = _SPECIAL.get(op.function)
         if special is not None:
             return special(Call(self, op, args, out))
-        return f"{op.function}({', '.join(args if out is None else [*args, out])})"
+        rest = [] if out is None else [out]
+        if isinstance(op.options, Blocks):
+            return f"run_blocks({', '.join([op.function, *args, self.name('h', op.options, op.options), *rest])})"
+        return f"{op.function}({', '.join([*args, *rest])})"
+
+    def _memory(self, reused: int, op: Op) -> str:
+        """The array that takes a result: a register that dies, in the result's shape."""
+        assert op.target is not None
+        shape = self.program.registers[op.target].shape
+        views = () if self.program.registers[reused].shape == shape else (("reshape", shape),)
+        return _seen(self.names[reused], Operand(reused, views))
 
     def _argument(self, arg: Argument) -> str:
         if isinstance(arg, Operand):

@@ -118,7 +118,7 @@ def take_apart(roots: Sequence[Node]) -> tuple[list[Node], Recipe]:
     numbers = {op: n for n, op in enumerate(operands)}
     computed = _number_names([op for op in operands if not isinstance(op, Input)])
     names = [op.name if isinstance(op, Input) else computed[op] for op in operands]
-    rows = [[_skeleton(product, numbers) for product in row] for row in products]
+    rows = [sorted((_skeleton(p, numbers) for p in row), key=lambda part: len(part.numbers)) for row in products]
     return operands, Recipe(names, rows, [root.dtype for root in roots])
 
 

@@ -20,7 +20,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from einad.ir.expr import DType
-from einad.lower.emit import settle, sum_out
+from einad.lower.blocks import blocks
+from einad.lower.emit import reusable, settle, sum_out
 from einad.lower.layout import ANY_LAYOUT, Layout
 from einad.lower.orient import Orientation, Roles, orient
 from einad.lower.program import Operand, Program, count
@@ -49,7 +50,7 @@ def multiply(a: View, b: View, output: Sequence[int], dtype: DType, program: Pro
     groups = common_groups([a, b], output, program)
     sizes = {**a.sizes, **b.sizes}
     args = [arrange(a, groups, program), arrange(b, groups, program)]
-    target = _emit("multiply", args, groups, sizes, dtype, "elementwise", 1, program)
+    target = _elementwise("multiply", (a, b), args, groups, dtype, program)
     return _finish(target, groups, a, b, sizes, dtype, program)
 
 
@@ -58,7 +59,7 @@ def divide(a: View, b: View, output: Sequence[int], dtype: DType, program: Progr
     groups = common_groups([a, b], output, program)
     sizes = {**a.sizes, **b.sizes}
     args = [arrange(a, groups, program), arrange(b, groups, program)]
-    target = _emit("divide", args, groups, sizes, dtype, "elementwise", 1, program)
+    target = _elementwise("divide", (a, b), args, groups, dtype, program)
     result = View(target, groups, (), sizes, a.coefficient, dtype)
     say(program, target, result.stored, f"{reading(a, program)} / {reading(b, program)}")
     return result
@@ -154,10 +155,23 @@ def _emit(
     flops: int,
     program: Program,
 ) -> int:
-    shape = group_shape(groups, sizes)
-    elementwise = kind == "elementwise"
-    reuse = [arg.register for arg in args if not arg.views] if elementwise else []
-    return program.emit(function, args, shape, dtype, kind, flops=count(shape) if elementwise else flops, reuse=reuse)
+    return program.emit(function, args, group_shape(groups, sizes), dtype, kind, flops=flops)
+
+
+def _elementwise(
+    function: str, views: tuple[View, View], args: list[Operand], groups: Groups, dtype: DType, program: Program
+) -> int:
+    shape = group_shape(groups, {**views[0].sizes, **views[1].sizes})
+    return program.emit(
+        function,
+        args,
+        shape,
+        dtype,
+        "elementwise",
+        flops=count(shape),
+        options=blocks(views, args, groups, dtype, program),
+        reuse=reusable(args),
+    )
 
 
 def _finish(

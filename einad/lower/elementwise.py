@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from einad.ir.expr import Add, Call, DType, Map, Scalar
-from einad.lower.emit import argument, cast, settle
-from einad.lower.placed import Placed, Value, do_not_meet, spread, unspread, whole, write, written, zeros
+from einad.lower.blocks import blocks
+from einad.lower.emit import argument, cast, reusable, settle
+from einad.lower.placed import Placed, Value, do_not_meet, moved, spread, unspread, whole, write, written, zeros
 from einad.lower.program import Argument, Operand, Program, count
-from einad.lower.text import reading, say
-from einad.lower.view import View, by_axes, common_groups, group_shape, plain
+from einad.lower.text import indexed, reading, say
+from einad.lower.view import View, arrange, by_axes, common_groups, group_shape, plain, relabel
 
 
 def lower_map(node: Map, values: Sequence[Value], program: Program) -> View:
@@ -31,7 +32,7 @@ def lower_map(node: Map, values: Sequence[Value], program: Program) -> View:
         "elementwise",
         flops=count(shape),
         options=(node.row, ()),
-        reuse=[arg.register for arg in args if isinstance(arg, Operand) and not arg.views] if ufunc else (),
+        reuse=reusable(args) if ufunc else (),
         sources=None if ufunc else [arg.register for arg in args if isinstance(arg, Operand)],
     )
     result = View(target, groups, axes, sizes, 1, node.dtype)
@@ -130,7 +131,8 @@ def _plus(a: View, b: View, program: Program) -> View:
         a.dtype,
         "elementwise",
         flops=count(shape),
-        reuse=[arg.register for arg in args if isinstance(arg, Operand) and not arg.views],
+        options=blocks((a, b), args, groups, a.dtype, program),
+        reuse=reusable(args),
     )
     result = View(target, groups, a.labels, a.sizes, 1, a.dtype)
     say(program, target, result.stored, f"{reading(a, program)} {'-' if minus else '+'} {reading(b, program)}")
@@ -146,31 +148,33 @@ def _write_sparse(node: Add, total: View, sparse: Sequence[Placed], program: Pro
     empty = total.register is None and total.coefficient == 0
     alone = empty and do_not_meet(sparse)
     if not empty:
-        buffer = _private(total, program)
+        buffer, order = _private(total, program)
     elif alone and sum(written(term) for term in sparse) == node.size:
-        buffer = program.emit("empty", [], node.shape, node.dtype, "fill")
-        say(program, buffer, range(node.ndim), "empty")
+        buffer, order = program.emit("empty", [], node.shape, node.dtype, "fill"), range(node.ndim)
+        say(program, buffer, order, "empty")
     else:
-        buffer = zeros(node.shape, node.dtype, program)
-    for n, term in enumerate(sparse):
+        buffer, order = zeros(node.shape, node.dtype, program), range(node.ndim)
+    for n, term in enumerate([moved(each, order) for each in sparse]):
         if alone or (empty and n == 0 and term.disjoint):
             write(buffer, term, program, "=")
         elif term.coefficient == -1 and node.dtype.kind in "fc":
             write(buffer, term._replace(source=term.source._replace(coefficient=1)), program, "-=")
         else:
             write(buffer, term, program, "+=")
-    return plain(buffer, program)
+    return relabel(plain(buffer, program), dict(enumerate(order)))._replace(labels=tuple(range(node.ndim)))
 
 
-def _private(total: View, program: Program) -> int:
-    """The sum so far in memory of its own, of the tensor's shape."""
-    if total.register is None:
-        operand = whole(total, program)
-        return operand.register
-    operand = whole(total, program)
+def _private(total: View, program: Program) -> tuple[int, Sequence[int]]:
+    """The sum so far in memory of its own, and the order of its axes: that of the register if it has them all."""
+    view = unspread(total, program)
+    missing = [label for label in view.labels if label not in view.stored]
+    if view.register is None or any(view.sizes[label] != 1 for label in missing):
+        operand, order = whole(view, program), view.labels
+    else:
+        order = (*view.stored, *missing)
+        operand = arrange(view, [(label,) for label in order], program)
     found = program.registers[operand.register]
-    shape = tuple([total.sizes[label] for label in total.labels])
-    reuse = [] if operand.views else [operand.register]
-    target = program.emit("copy", [operand], shape, found.dtype, "copy", reuse=reuse)
-    say(program, target, range(len(shape)), reading(plain(operand.register, program), program) if reuse else found.name)
-    return target
+    shape = tuple([view.sizes[label] for label in order])
+    target = program.emit("copy", [operand], shape, found.dtype, "copy", reuse=reusable([operand]))
+    say(program, target, order, indexed(found.name, order))
+    return target, order

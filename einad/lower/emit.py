@@ -109,6 +109,18 @@ def sum_out(view: View, kept: Collection[int], dtype: DType, program: Program) -
     return result
 
 
+def reusable(args: Sequence[Argument]) -> list[int]:
+    """The registers whose memory an elementwise call may write into: those read as they are or reshaped.
+
+    Only a register of the result's size, dtype and layout qualifies in the end (`Program.emit`).
+    """
+    return [
+        arg.register
+        for arg in args
+        if isinstance(arg, Operand) and not arg.copied and all(step == "reshape" for step, _ in arg.views)
+    ]
+
+
 def argument(view: View, groups: Sequence[Sequence[int]], program: Program) -> Argument:
     """A view with coefficient 1, or a bare number, as the argument of an elementwise call."""
     if view.register is None:

@@ -148,13 +148,14 @@ def _output(value: Value, claimed: set[int], program: Program) -> int:
     if found.owned and register not in claimed and shape and not operand.copied:
         claimed.add(register)
         return _seen(operand, shape, program)
-    axes = range(len(shape))
-    if register in program.opaque and register not in claimed and not operand.views:
+    if register in program.opaque and register not in claimed and shape and not operand.copied:
         claimed.add(register)
-        target = program.emit("fresh", [operand, *map(Operand, found.sources)], shape, found.dtype, "copy")
-    else:
-        target = program.emit("copy", [operand], shape, found.dtype, "copy")
-    say(program, target, axes, indexed(found.name, axes))
+        sources = [Operand(register), *map(Operand, found.sources)]
+        target = program.emit("fresh", sources, found.shape, found.dtype, "copy")
+        say(program, target, range(len(found.shape)), indexed(found.name, range(len(found.shape))))
+        return _seen(operand._replace(register=target), shape, program)
+    target = program.emit("copy", [operand], shape, found.dtype, "copy")
+    say(program, target, range(len(shape)), indexed(found.name, range(len(shape))))
     return target
 
 

@@ -63,6 +63,18 @@ def spread(view: View) -> Placed:
     return Placed(view, order, (piece,), shape)
 
 
+def moved(value: Placed, axes: Sequence[int]) -> Placed:
+    """The same values in a buffer whose axes are those of ``value`` in another order."""
+    pieces = [
+        piece._replace(
+            start=tuple([piece.start[axis] for axis in axes]),
+            steps=tuple([tuple([step[axis] for axis in axes]) for step in piece.steps]),
+        )
+        for piece in value.pieces
+    ]
+    return value._replace(pieces=tuple(pieces), shape=tuple([value.shape[axis] for axis in axes]))
+
+
 def write(buffer: int, value: Placed, program: Program, mode: str) -> None:
     """Write the pieces into an owned buffer: ``mode`` is '=', '+=' or '-='."""
     source = settle(value.source, program)

@@ -15,6 +15,8 @@ from einad.ir.expr import Affine, DType, Scalar, Shape, Step
 Strides = tuple[int, ...]
 ViewStep = tuple[str, Any]
 
+LEAST_RESHAPED = 1 << 16  # bytes; below, new memory is cheaper than one more view
+
 
 class Register(NamedTuple):
     """One array of the program.
@@ -71,10 +73,22 @@ class Dense(NamedTuple):
 Argument = Operand | Constant | Dense
 
 
+class Blocks(NamedTuple):
+    """How an elementwise call of two operands gets long inner loops (`einad.lower.blocks`).
+
+    Operand ``expanded`` is first written out to ``shape``; with ``fill`` the other one is copied into the result.
+    """
+
+    expanded: int
+    shape: Shape
+    fill: bool
+    nbytes: int
+
+
 class Op(NamedTuple):
     """One call. ``target`` is the register it makes, or None where it writes into its first argument.
 
-    ``reuse`` lists registers of the result's shape and dtype whose memory may take the result once they are dead.
+    ``reuse`` lists registers of the result's size and dtype whose memory may take the result once they are dead.
     """
 
     function: str
@@ -90,6 +104,12 @@ class Op(NamedTuple):
     def reads(self) -> list[int]:
         """The registers read."""
         return [arg.register for arg in self.args if type(arg) is Operand]
+
+    @property
+    def temporary(self) -> int:
+        """The bytes of copies that are made of operands and dropped after the call."""
+        copies = sum([arg.copied for arg in self.args if type(arg) is Operand])
+        return copies + (self.options.nbytes if isinstance(self.options, Blocks) else 0)
 
 
 class Program:
@@ -147,8 +167,12 @@ class Program:
         self.ops[-1] = self.ops[-1]._replace(statement=statement)
 
     def _fits(self, register: int, shape: Shape, dtype: DType) -> bool:
+        """Whether a register's memory may take a result: as it is, or reshaped where that saves enough."""
         found = self.registers[register]
-        return found.owned and found.shape == shape and found.dtype == dtype and bool(shape)
+        if not (found.owned and found.dtype == dtype and shape):
+            return False
+        large = found.nbytes >= LEAST_RESHAPED and found.strides == contiguous(found.shape)
+        return found.shape == shape or (large and found.size == count(shape))
 
 
 def count(shape: Sequence[int]) -> int:

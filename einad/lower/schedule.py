@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from einad.lower.program import Op, Operand, Program
+from einad.lower.program import Op, Program
 
 FOREVER = 1 << 62
 
@@ -47,7 +47,7 @@ def schedule(program: Program) -> Schedule:
         current += new
         result.reused.append(reused)
         result.allocated.append(new)
-        result.held.append(current + sum([arg.copied for arg in op.args if isinstance(arg, Operand)]))
+        result.held.append(current + op.temporary)
         result.dead.append(deaths[n])
         for owner in {owner for register in deaths[n] for owner in owners[register]}:
             if family_end[owner] <= n and owner in live:

@@ -67,7 +67,7 @@ def _infer_unpack(args: tuple[Node, ...], axis: int, n: int) -> tuple[Shape, DTy
 
 
 def _unpack(x: Array, axis: int, n: int) -> Array:
-    return np.take(x, _places(n), axis=axis).reshape(*x.shape[:axis], n, n, *x.shape[axis + 1 :])
+    return np.take(x, _places(n).reshape(n, n), axis=axis)
 
 
 def _infer_gram(args: tuple[Node, ...]) -> tuple[Shape, DType]:
@@ -87,11 +87,15 @@ def _gram(a: Array, b: Array) -> Array:
 
 
 def _weighted_gram(a: Array, weights: Array) -> Array:
-    """``a' diag(weights) a``; for weights >= 0 it is ``s' s`` with ``s = sqrt(weights) a``, half the work."""
-    if weights.size and weights.min() >= 0:
-        scaled = a * np.sqrt(weights)[:, None]
-        return np.asarray(scaled.T @ scaled)
-    return _gram(a, a * weights[:, None])
+    """``a' diag(weights) a``; for weights of one sign it is ``± s' s``, s = sqrt(|weights|) a: half the work."""
+    if weights.min(initial=0) >= 0:
+        return _square(a, weights)
+    return -_square(a, -weights) if weights.max() <= 0 else _gram(a, a * weights[:, None])
+
+
+def _square(a: Array, weights: Array) -> Array:
+    scaled = a * np.sqrt(weights)[:, None]
+    return np.asarray(scaled.T @ scaled)
 
 
 def _gram_flops(args: tuple[Node, ...]) -> int:

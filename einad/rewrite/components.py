@@ -16,13 +16,14 @@ import numpy as np
 from einad.ir import build
 from einad.ir.expr import DType, Einsum, Node, promote
 from einad.rewrite.compose import Labels, Product
+from einad.rewrite.rank import Rank
 
-Rank = Callable[[Node], int]
+RankOf = Callable[[Node], Rank]
 
 MAX_FACTORS = 8
 
 
-def split_components(product: Product, rank: Rank) -> Node:
+def split_components(product: Product, rank: RankOf) -> Node:
     """``einsum(outer.., contracting..) -> einsum(outer.., core, core..)``.
 
     Ends: cores are not split again. Value: exact in exact arithmetic (a sum of products over disjoint labels is the
@@ -47,7 +48,7 @@ def split_components(product: Product, rank: Rank) -> Node:
     return _canonical_order(replace(product, inputs=inputs, operands=operands), rank).build()
 
 
-def _canonical_order(product: Product, rank: Rank) -> Product:
+def _canonical_order(product: Product, rank: RankOf) -> Product:
     """Operands by rank, equal ones by where their labels stand in the output; so are the axes of symmetric operands."""
     place = {label: n for n, label in reversed(list(enumerate(product.output)))}
     last = len(place)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from einad.ir.expr import Add, Affine, Einsum, Node, Step
-from einad.ir.walk import rebuild, topological, transform, use_counts
-from einad.rewrite.components import Rank, split_components
+from einad.ir.walk import rebuild, transform, use_counts
+from einad.rewrite.components import RankOf, split_components
 from einad.rewrite.compose import Product, compose, keeps_value
 from einad.rewrite.deltas import distribute
 from einad.rewrite.diagonal import take_diagonals
 from einad.rewrite.factor import factor_common
+from einad.rewrite.rank import Ranks
 from einad.rewrite.sums import merge_terms
 
 MAX_PRODUCT = 16
@@ -39,22 +40,21 @@ def normal_form(roots: Sequence[Node], passes: int = 20) -> list[Node]:
 
 
 def _pass(roots: Sequence[Node]) -> list[Node]:
-    order = topological(roots)
-    ranks = {node: position for position, node in enumerate(order)}
+    rank = Ranks()
     counts = use_counts(roots)
     uses: dict[Node, int] = {}
 
-    def rank(node: Node) -> int:
-        return ranks.setdefault(node, len(ranks))
+    def use_count(node: Node) -> int:
+        return uses.get(node, 2)
 
     def single_use(node: Node) -> bool:
-        return uses.get(node, 2) == 1
+        return use_count(node) == 1
 
     def rule(node: Node, children: tuple[Node, ...]) -> Node:
         if isinstance(node, Einsum):
-            new = _product(compose(node, children, _chooser(children, single_use)), rank, single_use)
+            new = _product(compose(node, children, _chooser(children, use_count)), rank, single_use)
         elif isinstance(node, Add):
-            new = _sum(node, children, single_use)
+            new = _sum(node, children, rank, single_use)
         else:
             new = rebuild(node, children)
         uses[new] = uses.get(new, 0) + counts[node]
@@ -64,22 +64,24 @@ def _pass(roots: Sequence[Node]) -> list[Node]:
     return transform(roots, rule)
 
 
-def _product(product: Product, rank: Rank, single_use: Callable[[Node], bool]) -> Node:
+def _product(product: Product, rank: RankOf, single_use: Callable[[Node], bool]) -> Node:
     parts = distribute(product)
     if parts is None:
         return split_components(product, rank)
     terms = tuple([split_components(part, rank) for part in parts])
-    return _sum(Add(*terms), terms, single_use)
+    return _sum(Add(*terms), terms, rank, single_use)
 
 
-def _sum(node: Add, children: tuple[Node, ...], single_use: Callable[[Node], bool]) -> Node:
-    merged = merge_terms(node, children, single_use)
-    if not isinstance(merged, Add):
-        return merged
-    return factor_common(merged, lambda inner: merge_terms(inner, inner.children, single_use))
+def _sum(node: Add, children: tuple[Node, ...], rank: RankOf, single_use: Callable[[Node], bool]) -> Node:
+    def merge(total: Add, terms: tuple[Node, ...]) -> Node:
+        merged = merge_terms(total, terms, single_use)
+        return Add(*sorted(merged.children, key=rank)) if isinstance(merged, Add) else merged
+
+    merged = merge(node, children)
+    return factor_common(merged, lambda inner: merge(inner, inner.children)) if isinstance(merged, Add) else merged
 
 
-def _chooser(children: tuple[Node, ...], single_use: Callable[[Node], bool]) -> Callable[[Node], bool]:
+def _chooser(children: tuple[Node, ...], use_count: Callable[[Node], int]) -> Callable[[Node], bool]:
     total = len(children)
 
     def inlined(child: Node) -> bool:
@@ -87,11 +89,20 @@ def _chooser(children: tuple[Node, ...], single_use: Callable[[Node], bool]) -> 
             return False
         if len(child.children) <= 1:
             return True
-        if children.count(child) > 1 or total + len(child.children) > MAX_PRODUCT:
+        times = children.count(child)
+        if total + times * (len(child.children) - 1) > MAX_PRODUCT:
             return False
-        return single_use(child) or is_expansive(child)
+        if times > 1:
+            return use_count(child) == times and is_scaling(child)
+        return use_count(child) == 1 or is_expansive(child)
 
     return inlined
+
+
+def is_scaling(node: Einsum) -> bool:
+    """Whether a product is one tensor times smaller ones, which are better multiplied with one another first."""
+    whole = len(set(node.spec.output))
+    return sum(len(set(labels)) == whole for labels in node.spec.inputs) == 1
 
 
 def is_expansive(node: Einsum) -> bool:
@@ -101,7 +112,7 @@ def is_expansive(node: Einsum) -> bool:
 
 
 def flatten_contractions(roots: Sequence[Node]) -> list[Node]:
-    """``einsum(.., core, ..) -> einsum(.., operands of core, ..)`` for a contraction used once, by a contraction.
+    """``einsum(.., inner, ..) -> einsum(.., operands of inner, ..)`` for an einsum used once, by a contraction.
 
     The order of contraction is chosen afterwards over all operands together, so that ``sum(A @ B)`` needs no matrix
     product. At most nine operands meet, where the search for the best order is exhaustive.
@@ -114,7 +125,7 @@ def flatten_contractions(roots: Sequence[Node]) -> list[Node]:
         total = len(children)
         chosen: set[Node] = set()
         for old, new in zip(node.children, children, strict=True):
-            if counts[old] == 1 and _is_core(new) and total + len(new.children) - 1 <= MAX_FLATTENED:
+            if counts[old] == 1 and _is_product(new) and total + len(new.children) - 1 <= MAX_FLATTENED:
                 chosen.add(new)
                 total += len(new.children) - 1
         if not chosen:
@@ -124,14 +135,8 @@ def flatten_contractions(roots: Sequence[Node]) -> list[Node]:
     return transform(roots, rule)
 
 
-def _is_core(node: Node) -> bool:
-    return (
-        isinstance(node, Einsum)
-        and bool(node.spec.contracted)
-        and node.dtype.kind in "fc"
-        and keeps_value(node)
-        and not _structured(node.children)
-    )
+def _is_product(node: Node) -> bool:
+    return isinstance(node, Einsum) and node.dtype.kind in "fc" and keeps_value(node) and not _structured(node.children)
 
 
 def _structured(operands: tuple[Node, ...]) -> bool:

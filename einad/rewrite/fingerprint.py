@@ -1,13 +1,14 @@
 """Exact evaluation modulo a large prime on tiny sizes: what a graph computes, told apart without comparing floats.
 
-Every axis shrinks to at most three entries, inputs are random residues, and a pointwise function becomes a fixed
-random-looking polynomial. Two expressions that agree here agree, but for a chance of about one in the prime, as
-formulas for any such function; an identity that needs to know the function (``sin² + cos² = 1``) is not seen.
+Every axis shrinks to three to six entries, as many as 20,000 assignments of an einsum's labels allow; inputs are random
+residues, and a pointwise function becomes a fixed random-looking polynomial. Two expressions that agree here agree, but
+for a chance of about one in the prime, as formulas for any such function; an identity that needs to know the function
+(``sin² + cos² = 1``) is not seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from zlib import crc32
 
@@ -18,20 +19,33 @@ from einad.ir.expr import Add, Affine, Einsum, Map, Node, Scalar, Step
 from einad.ir.walk import topological
 
 PRIME = 2**31 - 1
-TINY = 3
+MAX_ASSIGNMENTS = 20_000
 
 Residues = npt.NDArray[np.int64]
 
 
-def fingerprints(roots: Sequence[Node]) -> dict[Node, Residues] | None:
-    """The residues of every node, or None where a structured operand or a complex number keeps sizes from shrinking."""
-    found: dict[Node, Residues] = {}
-    for number, node in enumerate(topological(roots)):
+def fingerprints(roots: Sequence[Node], known: Mapping[Node, Residues] | None = None) -> dict[Node, Residues] | None:
+    """The residues of every node, or None where a structured operand or a complex number keeps sizes from shrinking.
+
+    ``known`` gives the residues of some leaves, of tiny sizes.
+    """
+    found: dict[Node, Residues] = dict(known or {})
+    order = topological(roots)
+    tiny = _tiny(order)
+    for number, node in enumerate(order):
+        if node in found:
+            continue
         if isinstance(node, Affine | Step) or node.dtype.kind == "c":
             return None
         args = [found[child] for child in node.children]
-        found[node] = _residues(node, args, number)
+        found[node] = _residues(node, args, number, tiny)
     return found
+
+
+def _tiny(order: Sequence[Node]) -> int:
+    """How many entries of an axis are kept."""
+    labels = max((len(node.sizes) for node in order if isinstance(node, Einsum)), default=0)
+    return next((n for n in (6, 5, 4) if n**labels <= MAX_ASSIGNMENTS), 3)
 
 
 def is_symmetric(residues: Residues, first: int, second: int) -> bool:
@@ -39,19 +53,19 @@ def is_symmetric(residues: Residues, first: int, second: int) -> bool:
     return bool(np.array_equal(residues, residues.swapaxes(first, second)))
 
 
-def _residues(node: Node, args: list[Residues], number: int) -> Residues:
+def _residues(node: Node, args: list[Residues], number: int, tiny: int) -> Residues:
     if isinstance(node, Einsum):
-        return _einsum(node, args)
+        return _einsum(node, args, tiny)
     if isinstance(node, Add):
         return np.asarray(sum(args) % PRIME)
     if isinstance(node, Map):
         return _pointwise(crc32(node.row.name.encode()), args)
-    shape = tuple([min(n, TINY) for n in node.shape])
+    shape = tuple([min(n, tiny) for n in node.shape])
     return np.random.default_rng(number).integers(1, PRIME, shape)
 
 
-def _einsum(node: Einsum, args: list[Residues]) -> Residues:
-    sizes = [min(n, TINY) for n in node.sizes]
+def _einsum(node: Einsum, args: list[Residues], tiny: int) -> Residues:
+    sizes = [min(n, tiny) for n in node.sizes]
     grid = np.indices((*sizes, 1))
     product = np.full((*sizes, 1), _residue(node.coefficient), np.int64)
     for labels, arg in zip(node.spec.inputs, args, strict=True):

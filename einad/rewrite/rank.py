@@ -1,0 +1,70 @@
+"""A canonical order of nodes that does not depend on the order in which operands and terms were written.
+
+Nodes are ordered by the first input they depend on (by name, ``x2`` before ``x10``), then by height in the graph, then
+by a signature of their structure; nodes of one signature (the same function of inputs that look alike) by arrival.
+Signatures are the same in every process.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from zlib import crc32
+
+from einad.ir.expr import Add, Affine, Call, Einsum, Input, Map, Node, Step
+from einad.ir.walk import topological
+
+
+class Rank(NamedTuple):
+    """A sort key. ``first`` is the name of the first input below, with its length in front."""
+
+    first: tuple[int, str]
+    height: int
+    signature: int
+    arrival: int
+
+
+NO_INPUT = (1_000_000, "")
+
+
+class Ranks:
+    """``ranks(node)`` is the node's sort key; a node keeps it."""
+
+    def __init__(self) -> None:
+        self._keys: dict[Node, Rank] = {}
+
+    def __call__(self, node: Node) -> Rank:
+        """The node's sort key."""
+        found = self._keys.get(node)
+        if found is not None:
+            return found
+        for n in topological([node], self._keys):
+            if n not in self._keys:
+                self._keys[n] = self._rank(n, [self._keys[child] for child in n.children])
+        return self._keys[node]
+
+    def _rank(self, node: Node, below: list[Rank]) -> Rank:
+        signatures = [rank.signature for rank in below]
+        if isinstance(node, Add):
+            signatures.sort()
+        first = (len(node.name), node.name) if isinstance(node, Input) else NO_INPUT
+        return Rank(
+            min([rank.first for rank in below], default=first),
+            max([rank.height + 1 for rank in below], default=0),
+            hash((*_own(node), *node.shape, *signatures)),
+            len(self._keys),
+        )
+
+
+def _own(node: Node) -> tuple[object, ...]:
+    """What a node is beside its shape and children, as numbers and tuples of numbers."""
+    if isinstance(node, Einsum):
+        return 1, node.spec, node.sizes, node.coefficient, node.dtype.num
+    if isinstance(node, Map):
+        return 2, crc32(node.row.name.encode())
+    if isinstance(node, Call):
+        return 3, crc32(f"{node.row.name} {node.params}".encode())
+    if isinstance(node, Add):
+        return (4,)
+    if isinstance(node, Affine | Step):
+        return 5, crc32(repr(getattr(node, "coefficients", ())).encode()), node.offset
+    return 6, crc32(node.name.encode()) if isinstance(node, Input) else 0, node.dtype.num
