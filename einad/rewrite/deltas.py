@@ -7,6 +7,8 @@ deltas common to all terms have been pulled out before (`einad.rewrite.factor`),
 
 from __future__ import annotations
 
+from math import prod
+
 from einad.ir import build
 from einad.ir.expr import Add, Einsum, Node
 from einad.rewrite.compose import Product, compose, keeps_value
@@ -44,7 +46,4 @@ def _with_term(product: Product, k: int, term: Node) -> Product:
 
 
 def _assignments(product: Product) -> int:
-    total = 1
-    for n in product.sizes.values():
-        total *= n
-    return total
+    return prod(product.sizes.values())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from itertools import permutations
+from math import prod
 
 from einad.ir import build
 from einad.ir.expr import Add, Einsum, Node
@@ -67,10 +68,7 @@ def _large_below(roots: Sequence[Node], large: Sequence[Node]) -> dict[Node, int
 def _is_large(node: Node) -> bool:
     if not isinstance(node, Einsum) or not node.spec.contracted or node.dtype.kind != "f":
         return False
-    work = 1
-    for n in node.sizes:
-        work *= n
-    return work >= MIN_MULTIPLICATIONS
+    return prod(node.sizes) >= MIN_MULTIPLICATIONS
 
 
 def _canonical(node: Node, residues: Residues) -> tuple[Hashable, Axes]:

@@ -7,6 +7,7 @@ found by exact evaluation modulo a prime on tiny sizes (`einad.rewrite.fingerpri
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from einad.ir import build
 from einad.ir.expr import Call, Einsum, Node
@@ -44,10 +45,7 @@ def use_symmetry(roots: Sequence[Node]) -> list[Node]:
 def _is_candidate(node: Node) -> bool:
     if not isinstance(node, Einsum) or len(node.children) != 2 or node.dtype.kind != "f" or not node.spec.contracted:
         return False
-    work = 1
-    for n in node.sizes:
-        work *= n
-    if work < MIN_MULTIPLICATIONS:
+    if prod(node.sizes) < MIN_MULTIPLICATIONS:
         return False
     return any(len(_free(node, k)) > 1 for k in (0, 1)) or _gram_labels(node) is not None
 
