@@ -55,6 +55,26 @@ def test_different_values_stay_apart() -> None:
     assert equal.merge_equal(roots) == roots
 
 
+def test_functions_of_one_name_and_narrowing_casts_are_told_apart() -> None:
+    f = ea.elementwise(lambda x: x + 1, lambda x: x * 0 + 1)
+    g = ea.elementwise(lambda x: x * x, lambda x: 2 * x)
+    A = rng.standard_normal((4, 4))
+    first, second = ea.jit(lambda A: (A @ f(A), A @ g(A)))(A)
+    np.testing.assert_allclose(first, A @ (A + 1), rtol=1e-13)
+    np.testing.assert_allclose(second, A @ (A * A), rtol=1e-13)
+    X = Input("X", (4, 4))
+    rounded = build.cast(build.cast(X, np.float32), np.float64)
+    roots = [build.einsum(["ij", "jk"], "ik", pair) for pair in ((X, X), (X, rounded))]
+    assert equal.merge_equal(roots) == roots
+
+
+def test_infinite_coefficients_do_no_harm() -> None:
+    A = np.ones((4, 4))
+    first, second = ea.jit(lambda A: (A @ (A * np.inf), A @ (A + A)))(A)
+    assert np.all(np.isinf(first))
+    np.testing.assert_array_equal(second, A @ (A + A))
+
+
 def test_the_gradient_of_a_norm_of_three_factors_needs_fewer_products() -> None:
     X = rng.standard_normal((2000, 50))
 

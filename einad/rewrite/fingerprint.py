@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from math import isfinite
 from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
 
-from einad.ir.expr import Add, Affine, Einsum, Map, Node, Scalar, Step
+from einad.ir.expr import Add, Affine, Einsum, Map, Node, Pointwise, Scalar, Step
 from einad.ir.walk import topological
 
 PRIME = 2**31 - 1
 MAX_ASSIGNMENTS = 20_000
+NARROWING = 0  # the number of the pointwise function that a narrowing cast counts as
 
 Residues = npt.NDArray[np.int64]
 
@@ -32,13 +34,17 @@ def fingerprints(roots: Sequence[Node], known: Mapping[Node, Residues] | None = 
     found: dict[Node, Residues] = dict(known or {})
     order = topological(roots)
     tiny = _tiny(order)
+    rows: dict[Pointwise, int] = {}
     for number, node in enumerate(order):
         if node in found:
             continue
         if isinstance(node, Affine | Step) or node.dtype.kind == "c":
             return None
         args = [found[child] for child in node.children]
-        found[node] = _residues(node, args, number, tiny)
+        if isinstance(node, Map):  # functions are told apart by their row: two of a user's may share a name
+            found[node] = _pointwise(rows.setdefault(node.row, len(rows) + 1), args)
+        else:
+            found[node] = _residues(node, args, number, tiny)
     return found
 
 
@@ -55,11 +61,13 @@ def is_symmetric(residues: Residues, first: int, second: int) -> bool:
 
 def _residues(node: Node, args: list[Residues], number: int, tiny: int) -> Residues:
     if isinstance(node, Einsum):
-        return _einsum(node, args, tiny)
+        exact = _einsum(node, args, tiny)
+        narrowed = any(
+            child.dtype.kind == "f" and child.dtype.itemsize > node.dtype.itemsize for child in node.children
+        )
+        return _pointwise(NARROWING, [exact]) if narrowed else exact
     if isinstance(node, Add):
         return np.asarray(sum(args) % PRIME)
-    if isinstance(node, Map):
-        return _pointwise(crc32(node.row.name.encode()), args)
     shape = tuple([min(n, tiny) for n in node.shape])
     return np.random.default_rng(number).integers(1, PRIME, shape)
 
@@ -76,14 +84,17 @@ def _einsum(node: Einsum, args: list[Residues], tiny: int) -> Residues:
 
 
 def _residue(value: Scalar) -> int:
-    """A float is a fraction; a fraction has a residue."""
+    """A float is a fraction; a fraction has a residue. Infinities and NaN count as some number."""
+    if not isfinite(value.real):
+        return crc32(repr(value.real).encode()) % PRIME
     fraction = Fraction(value.real)
     return fraction.numerator * pow(fraction.denominator, -1, PRIME) % PRIME
 
 
-def _pointwise(key: int, args: list[Residues]) -> Residues:
+def _pointwise(number: int, args: list[Residues]) -> Residues:
     """``((..(key + x1)² + x2)² ..)² `` and so on: another polynomial for every function."""
-    value = np.full(args[0].shape, key % PRIME, np.int64)
+    key = crc32(str(number).encode()) % PRIME
+    value = np.full(args[0].shape, key, np.int64)
     for arg in args:
         value = (value + arg) % PRIME
         value = (value * value % PRIME * value + key) % PRIME
