@@ -29,6 +29,11 @@ class Workload:
     kind: str
     argnums: int | tuple[int, ...] = 0
 
+    def prepare(self, dtype: str | None = None) -> tuple[Callable[..., Any], tuple[np.ndarray, ...]]:
+        """The function and its arguments, in another floating-point dtype where one is named."""
+        f, args = self.make()
+        return f, args if dtype is None else tuple(a.astype(dtype) if a.dtype.kind == "f" else a for a in args)
+
 
 Table = dict[str, Workload]
 

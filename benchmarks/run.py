@@ -1,11 +1,12 @@
-"""Measure einad beside JAX, PyTorch and HIPS autograd: one process per engine, one CPU, alternating blocks.
+"""Measure einad beside JAX, PyTorch, HIPS autograd and hand-written NumPy: a process each, alternating blocks.
 
     python benchmarks/run.py --kind jacobian --kind hessian
-    python benchmarks/run.py --set literature --json benchmarks/results/literature.json
+    python benchmarks/run.py --set own --kind gradient --kind hvp --cpus 0,1 --json benchmarks/results/own-2cpu.json
+    python benchmarks/run.py --set more --dtype float32
     python benchmarks/run.py --only h_mlp --blocks 5
 
-Every engine runs blocks in turn, and the median over all blocks is kept; digests of the values are compared. The table
-shows milliseconds and the ratio of the best peer to einad; ``--json`` keeps everything with versions.
+Every engine runs blocks in turn; the median of the blocks' medians is kept, and the least time. Digests of the values
+are compared. Packages are imported before the clock starts. ``--json`` keeps everything with versions.
 """
 
 from __future__ import annotations
@@ -13,42 +14,41 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import statistics
+import select
 import subprocess
 import sys
-from importlib.metadata import version
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import literature
-import numpy as np
-import workloads
-from registry import KINDS, Table
+from machine import machine
+from registry import KINDS
+from sets import SETS, WORKLOADS
+from summary import agree, cell, join_blocks, table
 
 HERE = Path(__file__).parent
-SETS: dict[str, Table] = {"own": workloads.W, "literature": literature.W}
-WORKLOADS: Table = {name: w for table in SETS.values() for name, w in table.items()}
-PACKAGES = ("einad", "jax", "torch", "autograd", "numpy")
 
 
 class Worker:
     """A child process that runs one workload on one engine."""
 
-    def __init__(self, engine: str, name: str, cpus: str) -> None:
+    def __init__(self, engine: str, name: str, cpus: str, dtype: str, patience: float) -> None:
         threads = str(len(cpus.split(",")))
         env = {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
         env["JAX_PLATFORMS"] = "cpu"
         env["PYTHONPATH"] = os.pathsep.join([str(HERE.parent), env.get("PYTHONPATH", "")])
-        command = ["taskset", "-c", cpus, sys.executable, str(HERE / "worker.py"), engine, name]
+        command = ["taskset", "-c", cpus, sys.executable, str(HERE / "worker.py"), engine, name, dtype]
+        self.patience = patience
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, cwd=HERE
         )
 
     def read(self) -> dict[str, Any]:
-        """The next answer; the child's error text where it failed."""
+        """The next answer; the child's error text where it failed, or gave none in time."""
         assert self.process.stdout is not None
         assert self.process.stderr is not None
+        if not select.select([self.process.stdout], [], [], self.patience)[0]:
+            return {"error": f"no answer within {self.patience:g} s"}
         line = self.process.stdout.readline()
         if not line:
             last = self.process.stderr.read().strip().splitlines() or ["no output"]
@@ -68,109 +68,87 @@ class Worker:
         self.process.communicate()
 
 
-def measure(name: str, engines: list[str], cpus: str, blocks: int, seconds: float) -> dict[str, Any]:
-    """Times of every engine on one workload, in alternating blocks."""
+def measure(name: str, engines: list[str], options: argparse.Namespace) -> dict[str, Any]:
+    """Times of every engine on one workload, in alternating blocks, each round in the reverse order of the last."""
     workers, rows = {}, {}
     for engine in engines:
-        worker = Worker(engine, name, cpus)
+        worker = Worker(engine, name, options.cpus, options.dtype, options.patience)
         rows[engine] = worker.read()
         if "error" in rows[engine]:
             worker.close()
         else:
             workers[engine] = worker
-            rows[engine]["times"] = []
-    for _ in range(blocks):
-        for engine, worker in workers.items():
-            answer = worker.block(seconds)
-            rows[engine]["times"] += answer["times"]
-            rows[engine]["peak"] = answer["peak"]
-    for worker in workers.values():
+    blocks: dict[str, list[dict[str, Any]]] = {engine: [] for engine in workers}
+    order = list(workers)
+    for _ in range(options.blocks):
+        for engine in order:
+            blocks[engine].append(workers[engine].block(options.seconds))
+        order.reverse()
+    for engine, worker in workers.items():
         worker.close()
-    reference = rows["einad"].get("digest")
-    for row in rows.values():
-        if "times" in row:
-            row["median"] = statistics.median(row.pop("times"))
-            row["agrees"] = reference is not None and agree(reference, row.pop("digest"))
+        rows[engine] |= next((each for each in blocks[engine] if "error" in each), {})
+        if "error" not in rows[engine]:
+            join_blocks(rows[engine], blocks[engine])
+    compare(rows)
     return rows
 
 
-def agree(a: list[list[float]], b: list[list[float]]) -> bool:
-    """Whether two digests are of the same values, up to single precision."""
-    a_, b_ = np.array(a), np.array(b)
-    return a_.shape == b_.shape and bool(np.allclose(a_, b_, rtol=2e-4, atol=2e-4 * np.abs(a_[:, 2:]).max(initial=1)))
+def compare(rows: dict[str, Any]) -> None:
+    """Mark every engine whose values are einad's, or the first engine's that gave any."""
+    digests = {engine: row.pop("digest") for engine, row in rows.items() if "digest" in row}
+    single = any(row.get("single") for row in rows.values())
+    for engine, row in rows.items():
+        row["agrees"] = engine in digests and agree(next(iter(digests.values())), digests[engine], single)
 
 
-def ratio(rows: dict[str, Any]) -> float | None:
-    """The best peer's time over einad's."""
-    peers = [row["median"] for engine, row in rows.items() if engine != "einad" and row.get("agrees")]
-    return min(peers) / rows["einad"]["median"] if peers and "median" in rows["einad"] else None
-
-
-def cell(row: dict[str, Any]) -> str:
-    """One engine's median in milliseconds, marked where its values differ."""
-    if "median" not in row:
-        return "refused"
-    return f"{row['median'] * 1e3:.3f}" + ("" if row["agrees"] else " (!)")
-
-
-def table(results: dict[str, Any], engines: list[str]) -> str:
-    """The results as a Markdown table."""
-    head = ["workload", *[f"{e} ms" for e in engines], "best peer / einad", "first call einad s", "first call jax s"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    for name, rows in results.items():
-        r = ratio(rows)
-        firsts = [f"{rows[e]['first']:.3f}" if e in rows and "first" in rows[e] else "" for e in ("einad", "jax")]
-        cells = [name, *[cell(rows[e]) for e in engines], "" if r is None else f"{r:.2f}", *firsts]
-        lines.append("| " + " | ".join(cells) + " |")
-    ratios = [r for rows in results.values() if (r := ratio(rows)) is not None]
-    if ratios:
-        lines.append(f"\nGeometric mean of best peer / einad: {statistics.geometric_mean(ratios):.2f}")
-    return "\n".join(lines)
-
-
-def machine() -> dict[str, str]:
-    """Versions and processor, kept with the results."""
-    found = {"python": platform.python_version(), "processor": _processor()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except ModuleNotFoundError:
-            found[package] = "source tree" if package == "einad" else "absent"
-    return found
-
-
-def _processor() -> str:
-    """The processor's name where Linux tells it."""
+def progress(names: list[str]) -> Iterable[str]:
+    """The names, with a progress bar where tqdm is installed."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+        from tqdm import tqdm
+    except ModuleNotFoundError:
+        return names
+    return tqdm(names, unit="workload", file=sys.stderr, disable=None)
 
 
-def main() -> None:
+def parse() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kind", action="append", choices=KINDS, help="only workloads of this kind (repeatable)")
     parser.add_argument("--set", action="append", choices=SETS, help="only workloads of this set (repeatable)")
-    parser.add_argument("--only", action="append", help="only this workload (repeatable)")
-    parser.add_argument("--engines", default="einad,jax,torch", help="comma-separated")
+    parser.add_argument("--only", action="append", choices=WORKLOADS, metavar="NAME", help="only this one (repeatable)")
+    parser.add_argument("--engines", default="einad,numpy,jax,torch", help="comma-separated; einad always measured")
+    parser.add_argument("--fast-math", action="store_true", help="add einad with fast_math, reported apart")
+    parser.add_argument("--dtype", default="own", choices=["own", "float32", "float64"], help="own: each workload's")
     parser.add_argument("--cpus", default="0", help="the CPUs all engines are pinned to, for example 0 or 0,1")
-    parser.add_argument("--blocks", type=int, default=3)
+    parser.add_argument("--blocks", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=0.5, help="length of a block")
+    parser.add_argument("--patience", type=float, default=60, help="seconds to wait for one answer of an engine")
     parser.add_argument("--json", type=Path, help="keep the results here")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def chosen_engines(options: argparse.Namespace) -> list[str]:
+    """The engines to measure, einad first."""
+    named = ["einad", *(["einad-fast"] if options.fast_math else []), *options.engines.split(",")]
+    return list(dict.fromkeys(named))
+
+
+def main() -> None:
+    """Measure what the command line asks for."""
+    options = parse()
     chosen = {name: w for group in options.set or SETS for name, w in SETS[group].items()}
     names = [n for n, w in chosen.items() if w.kind in (options.kind or KINDS) and n in (options.only or chosen)]
-    engines = options.engines.split(",")
-    results = {}
-    for name in names:
-        results[name] = measure(name, engines, options.cpus, options.blocks, options.seconds)
-        print(name, {e: row.get("error", cell(row)) for e, row in results[name].items()}, file=sys.stderr, flush=True)
-    print(table(results, engines))
-    if options.json:
-        kept = {"machine": machine(), "cpus": options.cpus, "results": results}
-        options.json.write_text(json.dumps(kept, indent=1) + "\n")
+    engines = chosen_engines(options)
+    results: dict[str, Any] = {}
+    settings = {key: getattr(options, key) for key in ("cpus", "dtype", "blocks", "seconds")}
+    kept = {"machine": machine(), **settings, "results": results}
+    for name in progress(names):
+        results[name] = measure(name, engines, options)
+        found = {e: row.get("error", cell(results[name], e)) for e, row in results[name].items()}
+        print(name, found, file=sys.stderr, flush=True)
+        if options.json:
+            options.json.write_text(json.dumps(kept, indent=1) + "\n")
+    print(table(results))
 
 
 if __name__ == "__main__":

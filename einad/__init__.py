@@ -22,6 +22,8 @@ from einad.errors import (
 from einad.factored import FactoredTensor
 from einad.plan.plan import Plan
 from einad.transforms import (
+    cache_info,
+    clear_cache,
     einsum,
     elementwise,
     grad,
@@ -31,6 +33,7 @@ from einad.transforms import (
     jit,
     jvp,
     plan,
+    set_cache_size,
     stop_gradient,
     value_and_grad,
     vjp,
@@ -51,6 +54,8 @@ __all__ = [
     "NotationError",
     "Plan",
     "ShapeError",
+    "cache_info",
+    "clear_cache",
     "einsum",
     "elementwise",
     "expr",
@@ -61,6 +66,7 @@ __all__ = [
     "jit",
     "jvp",
     "plan",
+    "set_cache_size",
     "stop_gradient",
     "value_and_grad",
     "vjp",

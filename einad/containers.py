@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any, NamedTuple
 
@@ -43,6 +43,36 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
 def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:
     """A container of the given structure with these leaves."""
     return _unflatten(structure, iter(leaves))
+
+
+def rebuilder(structure: Structure, leaf: Sequence[str]) -> Callable[[Sequence[Any]], Any]:
+    """A quick function that puts a sequence of leaves back; ``leaf[n]`` is Python text to be applied to leaf ``n``.
+
+    Nested tuples and lists become one expression, such as ``(v[0][()], (v[1], v[2]))``.
+
+    >>> rebuilder(flatten((1, [2, 3]))[1], ["", "", "[0]"])([10, 20, (30, 40)])
+    (10, [20, 30])
+    """
+    places = iter([f"v[{n}]{text}" for n, text in enumerate(leaf)])
+    text = _expression(structure, places)
+    if text is not None:
+        quick: Callable[[Sequence[Any]], Any] = eval(f"lambda v: {text}", {})
+        return quick
+    each = [eval(f"lambda x: x{text}", {}) for text in leaf]
+    return lambda leaves: unflatten(structure, [apply(x) for apply, x in zip(each, leaves, strict=True)])
+
+
+def _expression(structure: Structure, places: Iterator[str]) -> str | None:
+    """The text that builds a container of tuples and lists from the names of its leaves."""
+    if structure.kind is None:
+        return next(places)
+    if structure.kind not in (tuple, list):
+        return None
+    parts = [_expression(child, places) for child in structure.children]
+    if None in parts:
+        return None
+    inner = "".join([f"{part}, " for part in parts])
+    return f"({inner})" if structure.kind is tuple else f"[{inner}]"
 
 
 def map_leaves(function: Callable[[Any], Any], tree: Any) -> Any:

@@ -2,30 +2,38 @@
 
 ::
 
-    graph --normalise--> fewer nodes --binarise--> at most two operands --merge_equal, use_symmetry--> no product twice
-          --lower--> calls --compile--> Plan
+    graph --normalise--> fewer nodes --binarise--> at most two operands --merge_equal--> no product twice
+          --batch--> repeated small steps as few larger ones --use_symmetry--> no half of a product twice
+          --best_split--> parts that run at once, where that pays --lower--> calls --compile--> Plan
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from threading import Lock
 from typing import Any, NamedTuple
 
+from einad.backends.limit import plan_within
 from einad.backends.numpy import compile_program
+from einad.backends.parts import split_plan
+from einad.backends.threads import split_threads
+from einad.caching import Cache
 from einad.ir.expr import Add, Affine, Array, Call, Einsum, Input, Literal, Map, Node, Step, scalar_key
 from einad.ir.walk import substitute, topological
 from einad.lower.graph import lower
+from einad.lower.order import reorder
 from einad.plan.cost import graph_bytes, graph_flops
 from einad.plan.paths import binarise
 from einad.plan.plan import Plan
+from einad.plan.split_choice import LEAST_TIME, best_split
+from einad.rewrite.batch import batch
 from einad.rewrite.distribute import distribute
 from einad.rewrite.engine import normalise
 from einad.rewrite.equal import merge_equal
+from einad.rewrite.scale import share_coefficients
+from einad.rewrite.summed import sum_products
 from einad.rewrite.symmetry import use_symmetry
 
-CACHED_PLANS = 512
+PLANS: Cache[tuple[Plan, Any]] = Cache(512)
 
 
 def prepare(roots: Sequence[Node]) -> list[Node]:
@@ -36,18 +44,26 @@ def prepare(roots: Sequence[Node]) -> list[Node]:
     return binarise(normalise(roots))
 
 
-def compile_plan(roots: Sequence[Node], inputs: Sequence[Node], fast_math: bool = False) -> Plan:
+def compile_plan(
+    roots: Sequence[Node],
+    inputs: Sequence[Node],
+    fast_math: bool = False,
+    threads: int | None = None,
+    memory_limit: int | None = None,
+) -> Plan:
     """The plan that computes ``roots`` from one array for each of ``inputs``.
 
     Literals become inputs behind the others, bound to their arrays, which are read at every call and never copied.
-    With ``fast_math`` products may be distributed over sums, see `einad.rewrite.distribute`.
+    With ``fast_math`` products may be distributed over sums, see `einad.rewrite.distribute`. ``threads`` is how many
+    threads the plan may run on, by default what the process may use; see `einad.plan.split_choice`. The plan holds at
+    most ``memory_limit`` bytes at once, see `einad.backends.limit`.
     """
     if fast_math:
         roots = distribute(normalise(roots), _flops)
     leaves, key = _structure(roots, inputs)
     literals = [leaf for leaf in leaves[len(inputs) :] if isinstance(leaf, Literal)]
     names = tuple([node.name if isinstance(node, Input) else f"x{n}" for n, node in enumerate(leaves)])
-    plan, _ = _cached((key, names), lambda: Derived(roots), leaves, names)
+    plan, _ = _cached((key, names), lambda: Derived(roots), leaves, names, threads, memory_limit)
     return plan.bind([literal.value for literal in literals])
 
 
@@ -120,12 +136,7 @@ def evaluate_derived(
 
 def clear_cache() -> None:
     """Forget all plans."""
-    with _lock:
-        _plans.clear()
-
-
-_plans: OrderedDict[Hashable, tuple[Plan, Any]] = OrderedDict()
-_lock = Lock()
+    PLANS.clear()
 
 
 def _flops(node: Node) -> int:
@@ -133,24 +144,34 @@ def _flops(node: Node) -> int:
 
 
 def _cached(
-    key: Hashable, derive: Callable[[], Derived], leaves: Sequence[Node], names: Sequence[str] | None
+    key: Hashable,
+    derive: Callable[[], Derived],
+    leaves: Sequence[Node],
+    names: Sequence[str] | None,
+    threads: int | None = None,
+    memory_limit: int | None = None,
 ) -> tuple[Plan, Any]:
     """The plan of this structure, made now if it is not among the 512 used last; failures are not kept."""
-    with _lock:
-        found = _plans.get(key)
-        if found is not None:
-            _plans.move_to_end(key)
-            return found
+    count = split_threads() if threads is None else threads
+    key = key, count, threads is None, memory_limit
+    found = PLANS.get(key)
+    if found is not None:
+        return found
     derived = derive()
-    made = _plan(derived.roots, leaves, names), derived.extra
-    with _lock:
-        _plans[key] = made
-        while len(_plans) > CACHED_PLANS:
-            _plans.popitem(last=False)
+    plan = _plan(derived.roots, leaves, names, count, threads is not None, memory_limit)
+    made = plan, derived.extra
+    PLANS.put(key, made)
     return made
 
 
-def _plan(roots: Sequence[Node], leaves: Sequence[Node], names: Sequence[str] | None) -> Plan:
+def _plan(
+    roots: Sequence[Node],
+    leaves: Sequence[Node],
+    names: Sequence[str] | None,
+    threads: int = 1,
+    forced: bool = False,
+    memory_limit: int | None = None,
+) -> Plan:
     """All stages. Leaves are replaced by inputs of the plan's own, so that it keeps no array alive."""
     named = names or [f"x{n}" for n in range(len(leaves))]
     inputs = [
@@ -158,7 +179,23 @@ def _plan(roots: Sequence[Node], leaves: Sequence[Node], names: Sequence[str] | 
         for n, (name, leaf) in enumerate(zip(named, leaves, strict=True))
     ]
     graph = substitute(roots, dict(zip(leaves, inputs, strict=True)))
-    return compile_program(lower(use_symmetry(merge_equal(binarise(normalise(graph)))), inputs))
+    merged = share_coefficients(sum_products(merge_equal(binarise(normalise(graph)))))
+    batched = batch(merged)
+    graph = use_symmetry(batched)
+    chosen = best_split(graph, threads, 0 if forced else LEAST_TIME)
+    if chosen is None:
+        made = compile_graph(graph, inputs)
+    else:
+        made = split_plan(chosen.split, inputs, chosen.parts, compile_graph)
+    if memory_limit is None or made.peak_bytes <= memory_limit:
+        return made
+    others = [] if batched == merged else [use_symmetry(merged)]
+    return plan_within([graph, *others], inputs, memory_limit)
+
+
+def compile_graph(graph: Sequence[Node], inputs: Sequence[Input]) -> Plan:
+    """The last stages, for a graph of pairwise contractions."""
+    return compile_program(reorder(lower(graph, inputs)))
 
 
 def _structure(roots: Sequence[Node], given: Sequence[Node] | Mapping[Node, Any]) -> tuple[list[Node], Hashable]:

@@ -198,3 +198,18 @@ def test_a_difference_of_outer_products_is_not_multiplied_out() -> None:
     tiny = 1e-9 * rng.standard_normal(50)
     exact = (a - (a + tiny)) * (b @ x)
     np.testing.assert_allclose(f(a, b, a + tiny, x), exact, rtol=1e-5)
+
+
+# --- products -------------------------------------------------------------------------------------------------
+
+
+def test_hessian_vector_product_of_a_network_is_seven_matrix_products() -> None:
+    """Two for the value, one for the gradient's pullback, three for the tangents, one for the common last factor."""
+    f, args = W["v_hvp_mlp"].make()
+    n, d = args[3].shape
+
+    def loss(*xs: Any) -> Any:
+        return f(np, *xs)
+
+    plan = ea.plan(lambda xs, v: ea.jvp(lambda w: ea.grad(loss)(w, *xs[1:]), (xs[0],), (v,))[1], args, args[0])
+    assert plan.flops <= 7.2 * 2 * n * d * d

@@ -342,17 +342,17 @@ def test_a_failed_planning_leaves_the_cache_alone(monkeypatch):
         patch.setattr(pipeline, "lower", lambda *args: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             pipeline.evaluate([y], {x: np.ones(4)})
-    assert not pipeline._plans
+    assert not pipeline.PLANS.info().entries
     np.testing.assert_allclose(pipeline.evaluate([y], {x: np.ones(4)})[0], np.tanh(np.ones(4)))
 
 
 def test_the_cache_is_bounded(monkeypatch):
     pipeline.clear_cache()
-    monkeypatch.setattr(pipeline, "CACHED_PLANS", 3)
+    monkeypatch.setattr(pipeline.PLANS, "limit", 3)
     for n in range(1, 7):
         x = Input("x", (n,))
         pipeline.evaluate([Map(POINTWISE["sin"], x)], {x: np.ones(n)})
-    assert len(pipeline._plans) == 3
+    assert pipeline.PLANS.info().entries == 3
 
 
 def test_literals_are_read_at_every_call_and_not_kept_by_the_cache():

@@ -1,6 +1,7 @@
 """Contraction paths and the plan record."""
 
 import re
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -231,3 +232,12 @@ def test_a_plan_says_which_direction_was_chosen_and_what_the_other_would_have_co
     W = np.ones((50, 3))
     text = str(ea.plan(ea.jacobian(lambda x: np.tanh(W @ x) @ np.ones((50, 4))), np.ones(3)))
     assert re.search(r"jacobian: (forward|reverse) \([\d,]+ FLOPs, [\d,]+ bytes\); instead of (forward|reverse)", text)
+
+
+def test_labels_named_by_opt_einsum() -> None:
+    """A chain of 300 labels, whose names run past the letters: among them × and ÷."""
+    names = [oe.get_symbol(n) for n in range(301)]
+    spec = ",".join(a + b for a, b in pairwise(names)) + "->" + names[0] + names[-1]
+    matrices = [np.eye(2) + 0.01 * n for n in range(300)]
+    expected = np.linalg.multi_dot(matrices)
+    np.testing.assert_allclose(ea.einsum(spec, *matrices), expected, rtol=1e-12)

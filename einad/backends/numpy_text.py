@@ -7,11 +7,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from einad.backends.chains import buffers, chain_function, chain_text, share
+from einad.backends.layout import Prepared
+from einad.backends.memory import BLOCKS, LEAST_RESULT, RESULTS, SCRATCH
+from einad.backends.products import matmul_rows
 from einad.ir.expr import DType
 from einad.lower import kernels
+from einad.lower.arena import PLACEABLE, Arena
 from einad.lower.blocks import run_blocks
 from einad.lower.placed import Piece
-from einad.lower.program import Argument, Blocks, Constant, Op, Operand, Program, Register
+from einad.lower.program import Argument, Blocks, Constant, Op, Operand, Program, Register, contiguous
 from einad.lower.schedule import Schedule
 
 FUNCTIONS: dict[str, Any] = {
@@ -19,19 +24,27 @@ FUNCTIONS: dict[str, Any] = {
     "array": np.array,
     "ascontiguousarray": np.ascontiguousarray,
     "asarray": np.asarray,
+    "borrow": BLOCKS.borrow,
     "box": kernels.box,
     "broadcast_to": np.broadcast_to,
+    "buffers": buffers,
+    "copyto": np.copyto,
     "divide": np.divide,
     "empty": np.empty,
     "dot": np.dot,
     "fresh": kernels.fresh,
     "full": np.full,
+    "give_back": BLOCKS.give_back,
+    "give_back_buffers": SCRATCH.give_back,
     "matmul": np.matmul,
+    "matmul_rows": matmul_rows,
     "multiply": np.multiply,
     "negative": np.negative,
     "reduce_sum": np.add.reduce,
     "run_blocks": run_blocks,
+    "result": RESULTS.take,
     "running_sum": kernels.running_sum,
+    "share": share,
     "subtract": np.subtract,
     "vecdot": np.vecdot,
     "where": np.where,
@@ -40,48 +53,97 @@ FUNCTIONS: dict[str, Any] = {
 }
 
 
+class Line(NamedTuple):
+    """One line, and the names of prepared arrays that stand in it."""
+
+    text: str
+    uses: tuple[str, ...] = ()
+
+
 class Writer:
     """Calls in NumPy's words. ``namespace`` holds what the text refers to by name."""
 
-    def __init__(self, program: Program, found: Schedule) -> None:
-        self.program, self.schedule = program, found
+    def __init__(self, program: Program, found: Schedule, arena: Arena) -> None:
+        self.program, self.schedule, self.arena = program, found, arena
         self.namespace: dict[str, Any] = dict(FUNCTIONS)
+        self.helpers: dict[str, str] = {}
         self._named: dict[Any, str] = {}
         first = program.input_count
         self.names = [f"a{n}" if n < first else f"t{n - first}" for n in range(len(program.registers))]
+        self.prepared = Prepared(program, arena, self.names)
+        self._uses: list[str] = []
+        self._before: list[str] = []
 
-    def lines(self, n: int, op: Op) -> list[str]:
-        """The lines of one call, with the deletions after it."""
-        reused, dead = self.schedule.reused[n], self.schedule.dead[n]
-        text = self._call(op, None if reused is None else self._memory(reused, op))
-        lines = [text if op.target is None else f"{self.names[op.target]} = {text}"]
-        if dead:
-            lines.append(f"del {', '.join([self.names[register] for register in dead])}")
-        return lines
+    def lines(self, n: int, op: Op) -> list[Line]:
+        """The lines of one call, with the copies of operands before it and the deletions after it."""
+        if self.prepared.view(op):
+            return []
+        self._uses, self._before = [], []
+        args = [self._argument(arg, (n, k)) for k, arg in enumerate(op.args)]
+        text = self._call(op, args, self._memory(n, op), self.schedule.reused[n] is not None)
+        uses = tuple(dict.fromkeys(self._uses))
+        lines = [Line(each, uses) for each in (*self._before, *text)]
+        dead = [self.names[r] for r in self.schedule.dead[n] if r not in self.prepared]
+        return [*lines, Line(f"del {', '.join(dead)}")] if dead else lines
 
-    def _call(self, op: Op, out: str | None) -> str:
-        args = [self._argument(arg) for arg in op.args]
+    def _call(self, op: Op, args: list[str], out: str | None, in_place: bool) -> list[str]:
+        call = Call(self, op, args, out, in_place)
+        if op.function in _FILLS:
+            return _FILLS[op.function](call)
         special = _SPECIAL.get(op.function)
         if special is not None:
-            return special(Call(self, op, args, out))
-        rest = [] if out is None else [out]
-        if isinstance(op.options, Blocks):
-            return f"run_blocks({', '.join([op.function, *args, self.name('h', op.options, op.options), *rest])})"
-        return f"{op.function}({', '.join([*args, *rest])})"
+            text = special(call)
+        else:
+            rest = [] if out is None else [out]
+            if isinstance(op.options, Blocks):
+                name = self.name("h", op.options, op.options)
+                text = f"run_blocks({', '.join([op.function, *args, name, *rest])})"
+            else:
+                text = f"{op.function}({', '.join([*args, *rest])})"
+        return [text] if op.target is None or call.is_prepared else [f"{self.names[op.target]} = {text}"]
 
-    def _memory(self, reused: int, op: Op) -> str:
-        """The array that takes a result: a register that dies, in the result's shape."""
-        assert op.target is not None
-        shape = self.program.registers[op.target].shape
-        views = () if self.program.registers[reused].shape == shape else (("reshape", shape),)
-        return _seen(self.names[reused], Operand(reused, views))
+    def _memory(self, n: int, op: Op) -> str | None:
+        """The array that takes a result: prepared, or a register that dies, or memory of an earlier result."""
+        if op.target is None:
+            return None
+        register, reused = self.program.registers[op.target], self.schedule.reused[n] if op.into is None else op.into
+        if op.target in self.prepared or self.prepared.part(op):
+            return self._prepared(self.names[op.target])
+        if reused is not None:
+            views = () if self.program.registers[reused].shape == register.shape else (("reshape", register.shape),)
+            return _seen(self.names[reused], Operand(reused, views))
+        large = self.arena.keeps_results and register.nbytes >= LEAST_RESULT
+        if large and register.owned and op.function in PLACEABLE:
+            return f"result({register.shape}, {self.dtype(register.dtype)})"
+        return None
 
-    def _argument(self, arg: Argument) -> str:
-        if isinstance(arg, Operand):
-            return _seen(self.names[arg.register], arg)
+    def _prepared(self, name: str) -> str:
+        self._uses.append(name)
+        return name
+
+    def _argument(self, arg: Argument, place: tuple[int, int]) -> str:
         if isinstance(arg, Constant):
             return self.number(arg)
-        return self.name("c", kernels.constant(arg), arg)
+        if not isinstance(arg, Operand):
+            return self.name("c", kernels.constant(arg), arg)
+        copy = self.prepared.copy(arg, place)
+        if copy is not None:
+            self._before.append(f"copyto({self._prepared(copy.target)}, {self._copied(copy.source)})")
+            return self._prepared(copy.result)
+        return self._operand(arg)
+
+    def _copied(self, source: Operand) -> str:
+        """What is copied; reshaping an array with gaps may need a copy of its own, so it is done at each call."""
+        found = self.program.registers[source.register]
+        if source.register in self.prepared and found.strides != contiguous(found.shape):
+            return _seen(self._prepared(self.names[source.register]), source)
+        return self._operand(source)
+
+    def _operand(self, arg: Operand) -> str:
+        name = self.names[arg.register]
+        if arg.register not in self.prepared:
+            return _seen(name, arg)
+        return _seen(self._prepared(name), arg) if arg.copied else self._prepared(self.prepared.operand(arg))
 
     def number(self, constant: Constant) -> str:
         """The name of a number of a given dtype."""
@@ -112,18 +174,38 @@ def _seen(text: str, operand: Operand) -> str:
 
 
 class Call(NamedTuple):
-    """What the text of one call is made of: its arguments as text, and the name whose memory takes the result."""
+    """What the text of one call is made of: its arguments as text, and the array whose memory takes the result.
+
+    ``is_in_place`` says that this is the memory of an operand.
+    """
 
     writer: Writer
     op: Op
     args: list[str]
     out: str | None
+    is_in_place: bool
 
     @property
     def target(self) -> Register:
         """The register that is made."""
         assert self.op.target is not None
         return self.writer.program.registers[self.op.target]
+
+    @property
+    def rest(self) -> list[str]:
+        """The memory for the result as a last argument, if there is any."""
+        return [] if self.out is None else [self.out]
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether the result has an array prepared, under its own name."""
+        return self.op.target is not None and self.op.target in self.writer.prepared
+
+    @property
+    def name(self) -> str:
+        """The name of the result."""
+        assert self.op.target is not None
+        return self.writer.names[self.op.target]
 
     @property
     def dtype(self) -> str:
@@ -136,7 +218,7 @@ def _row(call: Call) -> str:
     name = call.writer.name
     arguments = [*call.args, *[name("p", value, ("param", id(call.op), n)) for n, value in enumerate(params)]]
     if call.out is not None:
-        arguments.append(f"out={call.out}")
+        arguments.append(call.out if row.arity == 1 else f"out={call.out}")  # np.maximum wants the keyword
     text = f"{name('f', row.evaluate, row)}({', '.join(arguments)})"
     return text if isinstance(row.evaluate, np.ufunc) else f"asarray({text}, {call.dtype})"
 
@@ -144,27 +226,37 @@ def _row(call: Call) -> str:
 def _sum(call: Call) -> str:
     axes = call.op.options
     axis = axes[0] if axes is not None and len(axes) == 1 else axes
-    return f"reduce_sum({call.args[0]}, {axis}, {call.dtype})"
+    return f"reduce_sum({', '.join([call.args[0], str(axis), call.dtype, *call.rest])})"
 
 
 def _write(call: Call) -> str:
     mode, pieces = call.op.options
     buffer, values = call.args
-    index = _basic_index(pieces[0]) if len(pieces) == 1 and pieces[0].source is None else None
+    single = len(pieces) == 1 and pieces[0].source is None
+    index = _basic_index(pieces[0], _plain_shape(call.op.args[0], call)) if single else None
     if index is not None:
         return f"{buffer}[{index}] {mode} {values}"
     return f"write_boxes({buffer}, {values}, {mode!r}, {call.writer.name('b', pieces, ('pieces', id(call.op)))})"
 
 
 def _gather(call: Call) -> str:
-    index = _basic_index(call.op.options)
+    index = _basic_index(call.op.options, _plain_shape(call.op.args[0], call))
     if index is not None:
         return f"{call.args[0]}[{index}]"
     return f"box({call.args[0]}, {call.writer.name('b', call.op.options, ('piece', id(call.op)))})"
 
 
-def _basic_index(piece: Piece) -> str | None:
-    """A box as a basic index, where each label walks along one axis and the axes come in order."""
+def _plain_shape(arg: Argument, call: Call) -> tuple[int, ...]:
+    """The shape of an argument that is a register as it is; nothing is said of others."""
+    assert isinstance(arg, Operand)
+    return () if arg.views else call.writer.program.registers[arg.register].shape
+
+
+def _basic_index(piece: Piece, shape: tuple[int, ...]) -> str | None:
+    """A box of an array of this shape as a basic index, the last axes left out where they are taken whole.
+
+    None unless each label walks along one axis and the axes come in order.
+    """
     walked = [[axis for axis, step in enumerate(steps) if step] for steps in piece.steps]
     if any(len(axes) != 1 for axes in walked) or [axes[0] for axes in walked] != sorted({axes[0] for axes in walked}):
         return None
@@ -174,13 +266,42 @@ def _basic_index(piece: Piece) -> str | None:
         start, step = piece.start[axis], piece.steps[n][axis]
         stop = start + step * piece.shape[n]
         parts[axis] = f"{start}:{stop if stop >= 0 else ''}" + (f":{step}" if step != 1 else "")
+    while len(parts) > 1 and len(parts) == len(shape) and parts[-1] == f"0:{shape[-1]}":
+        parts, shape = parts[:-1], shape[:-1]
     return ", ".join(parts) or "()"
 
 
-def _copy(call: Call) -> str:
-    if not call.target.shape:
-        return f"array({call.args[0]})"
-    return f"{call.args[0]}.copy()" if call.out is None else call.out
+def _filled(call: Call, new: str, fill: str) -> list[str]:
+    """Lines that make an array and fill it: ``new`` makes one at once, ``fill`` fills one that is there."""
+    if call.out is None:
+        return [f"{call.name} = {new}"]
+    lines = [] if call.is_prepared else [f"{call.name} = {call.out}"]
+    return [*lines, fill] if fill else lines
+
+
+def _copied(call: Call) -> list[str]:
+    (x,) = call.args
+    new = f"{x}.copy()" if call.target.shape else f"array({x})"
+    return _filled(call, new, "" if call.is_in_place else f"copyto({call.name}, {x})")
+
+
+def _cast(call: Call) -> list[str]:
+    (x,) = call.args
+    return _filled(call, f"{x}.astype({call.dtype})", f"copyto({call.name}, {x}, 'unsafe')")
+
+
+def _claimed(call: Call) -> list[str]:
+    """Memory of an operand that dies, for a chain to write into while it reads it."""
+    if not call.is_in_place:
+        return _copied(call)
+    return [] if call.is_prepared else [f"{call.name} = ascontiguousarray({call.out})"]
+
+
+def _chain(call: Call) -> str:
+    title = f"chain{len(call.writer.helpers)}"
+    call.writer.namespace[title] = chain_function(title, call.op.options, call.writer)
+    call.writer.helpers[title] = chain_text(title, call.op.options, call.writer, comments=True)
+    return f"{title}({', '.join(call.args)})"
 
 
 def _running_sum(call: Call) -> str:
@@ -193,20 +314,29 @@ def _mask(call: Call) -> str:
 
 
 _SPECIAL: dict[str, Callable[[Call], str]] = {
-    "astype": lambda call: f"{call.args[0]}.astype({call.dtype})",
     "broadcast": lambda call: f"broadcast_to({call.args[0]}, {call.target.shape})",
+    "chain": _chain,
     "constant": lambda call: call.args[0],
-    "copy": _copy,
     "cumsum": _running_sum,
+    "dot": lambda call: f"{call.args[0]}.dot({', '.join([call.args[1], *([call.out] if call.out else [])])})",
     "diagonal": lambda call: f"{call.args[0]}.diagonal(0, {call.op.options[0]}, {call.op.options[1]})",
-    "empty": lambda call: f"empty({call.target.shape}, {call.dtype})",
-    "full": lambda call: f"full({call.target.shape}, {call.args[0]}, {call.dtype})",
     "gather": _gather,
     "mask": _mask,
+    "matmul_rows": lambda call: f"matmul_rows({', '.join([*call.args, str(call.op.options), *call.rest])})",
     "matmul_into": lambda call: f"matmul({call.args[1]}, {call.args[2]}, {call.args[0]})",
     "row": _row,
     "sum": _sum,
     "view": lambda call: call.args[0],
     "write": _write,
-    "zeros": lambda call: f"zeros({call.target.shape}, {call.dtype})",
+}
+
+_FILLS: dict[str, Callable[[Call], list[str]]] = {
+    "astype": _cast,
+    "claim": _claimed,
+    "copy": _copied,
+    "empty": lambda call: _filled(call, f"empty({call.target.shape}, {call.dtype})", ""),
+    "full": lambda call: _filled(
+        call, f"full({call.target.shape}, {call.args[0]}, {call.dtype})", f"{call.name}.fill({call.args[0]})"
+    ),
+    "zeros": lambda call: _filled(call, f"zeros({call.target.shape}, {call.dtype})", f"{call.name}.fill(0)"),
 }

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from einad import pipeline
-from einad.errors import DerivativeError, MemoryLimitError
+from einad.errors import DerivativeError
 from einad.explain.derivation import Derivation, derivation
 from einad.explain.latex import latex
 from einad.expression.binding import Extra, Form, bind_arrays, bind_extras, call_sizes, require
@@ -23,6 +23,7 @@ from einad.front.notation_nodes import elaborate
 from einad.front.notation_print import tensor_text
 from einad.front.notation_sizes import classes
 from einad.ir.expr import Array, Input, Node
+from einad.plan.memory import as_bytes
 from einad.plan.plan import Plan
 
 _CACHED_SIGNATURES = 32
@@ -109,7 +110,7 @@ class Expression:
         found = pipeline.evaluate(list(nodes.values()), arrays)
         return {name: value[()] for name, value in zip(nodes, found, strict=True)}
 
-    def compile(self, /, *, backend: str = "numpy", memory_limit: int | None = None, **shapes: Any) -> Plan:
+    def compile(self, /, *, backend: str = "numpy", memory_limit: int | str | None = None, **shapes: Any) -> Plan:
         """The plan for given shapes (float64), or for arrays or anything else with a shape and a dtype.
 
         It takes the inputs in the order of `inputs` and gives all the targets' values in the order of `outputs`.
@@ -117,7 +118,8 @@ class Expression:
         Raises
         ------
         MemoryLimitError
-            If the plan's own arrays would take more than ``memory_limit`` bytes at once; nothing was allocated.
+            If temporaries and results cannot be kept within ``memory_limit``, bytes or text such as ``"200 MB"``,
+            not even by computing values again or in slices; nothing was allocated.
         """
         require(self._program, shapes)
         forms = {name: _form(shapes[name]) for name in self._program.inputs}
@@ -278,13 +280,8 @@ def _form(value: Any) -> Form:
     return array.shape, array.dtype
 
 
-def _compile(roots: Sequence[Node], inputs: Sequence[Node], backend: str, memory_limit: int | None) -> Plan:
+def _compile(roots: Sequence[Node], inputs: Sequence[Node], backend: str, memory_limit: int | str | None) -> Plan:
     if backend != "numpy":
         raise ValueError(f"the backends are 'numpy', got {backend!r}")
-    plan = pipeline.compile_plan(roots, inputs)
-    if memory_limit is not None and plan.peak_bytes > memory_limit:
-        raise MemoryLimitError(
-            f"the plan needs {plan.peak_bytes} bytes at once, the limit is {memory_limit}; "
-            "compute fewer targets at a time, or a product with the derivative (vjp, jvp) instead of a Jacobian"
-        )
-    return plan
+    limit = None if memory_limit is None else as_bytes(memory_limit)
+    return pipeline.compile_plan(roots, inputs, memory_limit=limit)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from einad.errors import NotationError, ShapeError
 from einad.ir.expr import Shape
+from einad.ir.spec import Spec, canonical
 
 Label = Hashable
 Labels = list[Label]
+FIRST_SYMBOL = "\u00c0"
 
 
 class Subscripts(NamedTuple):
@@ -66,12 +69,17 @@ def _read_labels(part: str, text: str, start: int) -> Labels:
             labels.append(Ellipsis)
             position += 3
             continue
-        if character.isalpha():
+        if _is_label(character):
             labels.append(character)
         elif not character.isspace():
             raise NotationError(f"expected a letter, ',', '->' or '...', found {character!r}", text, start + position)
         position += 1
     return labels
+
+
+def _is_label(character: str) -> bool:
+    """Letters, and the other characters that opt_einsum's ``get_symbol`` gives from the 76th label on."""
+    return character.isalpha() or (character >= FIRST_SYMBOL and character not in "→…" and not character.isspace())
 
 
 def read_interleaved(args: Sequence[Any]) -> tuple[Subscripts, list[Any]]:
@@ -114,6 +122,18 @@ def resolve(subscripts: Subscripts, shapes: Sequence[Shape], sizes: Mapping[Any,
     _take_given_sizes(found, output, sizes or {}, text)
     inputs = [_stretch(labels, shape, found) for labels, shape in zip(expanded, shapes, strict=True)]
     return Contraction(inputs, output, found)
+
+
+@lru_cache(1024)
+def closed_spec(text: str, shapes: tuple[Shape, ...]) -> tuple[Spec, tuple[int, ...]]:
+    """A string fitted to operands' shapes, as a spec of the closed notation and the sizes of its labels.
+
+    >>> closed_spec("ij,jk", ((2, 3), (3, 4)))
+    (Spec(inputs=((0, 1), (1, 2)), output=(0, 2)), (2, 3, 4))
+    """
+    found = resolve(read_string(text), shapes)
+    spec, names = canonical(found.inputs, found.output)
+    return spec, tuple([found.sizes.get(name, 1) for name in names])  # stretched axes have size 1
 
 
 def _listed(shapes: Sequence[Shape]) -> str:

@@ -15,7 +15,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from einad.errors import ShapeError
 from einad.ir import build
-from einad.ir.expr import DType, Literal, Node, Scalar, Shape
+from einad.ir.expr import DType, Literal, Node, Scalar, Shape, promote
 from einad.ops import structured
 
 Axis = int | Sequence[int] | None
@@ -86,6 +86,8 @@ def broadcast_shape(*shapes: Shape) -> Shape:
     >>> broadcast_shape((2, 1), (3,))
     (2, 3)
     """
+    if len(set(shapes)) == 1:
+        return shapes[0]
     ndim = max((len(shape) for shape in shapes), default=0)
     result = []
     for axis in range(-ndim, 0):
@@ -137,7 +139,7 @@ def lift(*operands: Any) -> list[Node]:
     if not strong:
         return [as_node(x) for x in operands]
     shape = broadcast_shape(*[node.shape for node in strong])
-    dtype = np.result_type(*[node.dtype for node in strong])
+    dtype = promote(tuple(strong))
     nodes = iter(strong)
     return [number_like(x, dtype, shape) if is_number(x) else fit(next(nodes), shape) for x in operands]
 

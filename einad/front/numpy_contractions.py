@@ -13,7 +13,7 @@ from einad.front.lifting import aligned_labels, as_node, axis_index, broadcast_s
 from einad.front.numpy_elementwise import cast, conjugate, multiply, refuse_out
 from einad.front.numpy_shapes import ravel, reshape
 from einad.ir import build
-from einad.ir.expr import Node, Shape
+from einad.ir.expr import Einsum, Node, Shape
 
 
 def einsum(
@@ -26,6 +26,10 @@ def einsum(
 ) -> Node:
     """NumPy's einsum in all its forms, and the closed notation; ``optimize`` is ignored: every path is optimised."""
     refuse_out("einsum", out)
+    if dtype is None and not sizes and len(operands) > 1 and type(operands[0]) is str:
+        nodes = [as_node(value) for value in operands[1:]]
+        spec, extents = einsum_strings.closed_spec(operands[0], tuple([node.shape for node in nodes]))
+        return Einsum(spec, tuple(nodes), extents)
     if operands and isinstance(operands[0], str):
         subscripts, values = einsum_strings.read_string(operands[0]), list(operands[1:])
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import lru_cache
 from math import pi
 from typing import Any
 
@@ -29,7 +29,7 @@ _keeps_dtypes = frozenset(
 )
 
 
-@cache
+@lru_cache(1024)
 def elementwise(row: Pointwise) -> Callable[..., Node]:
     """The NumPy function of a row of the pointwise table: operands are broadcast and promoted first."""
 

@@ -65,7 +65,9 @@ def stack(arrays: Any, axis: int = 0, out: None = None, *, dtype: Any = None) ->
     if len({node.shape for node in nodes}) > 1:
         raise ShapeError(f"np.stack needs arrays of one shape, found {list_shapes(nodes)}")
     axis = axis_index(axis, nodes[0].ndim + 1)
-    return structured.concatenate(_one_dtype([new_axis(node, axis) for node in nodes], dtype), axis)
+    if len(nodes) == 1:
+        return new_axis(_one_dtype(nodes, dtype)[0], axis)
+    return structured.stack(_one_dtype(nodes, dtype), axis)
 
 
 def vstack(tup: Any, *, dtype: Any = None) -> Node:

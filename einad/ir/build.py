@@ -32,7 +32,7 @@ def einsum(
     <Einsum float64[2, 4]>
     """
     spec, names = canonical(inputs, output)
-    known: dict[Hashable, int] = dict(sizes or {})
+    known: dict[Hashable, int] = dict(sizes) if sizes else {}
     for labels, operand in zip(inputs, operands, strict=False):
         known.update(zip(labels, operand.shape, strict=False))
     return Einsum(spec, tuple(operands), tuple([known[name] for name in names]), coefficient, dtype)

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from threading import Lock
+from functools import lru_cache
+from threading import RLock
 from typing import TYPE_CHECKING, Any, ClassVar, cast
-from weakref import WeakValueDictionary
+from weakref import ref
 
 import numpy as np
 
@@ -32,8 +33,7 @@ Scalar = int | float | complex
 
 BOOL = np.dtype(bool)
 _set = object.__setattr__
-_table: WeakValueDictionary[Hashable, Node] = WeakValueDictionary()
-_lock = Lock()
+_lock = RLock()
 
 
 class Node:
@@ -75,11 +75,33 @@ class Node:
         return f"<{type(self).__name__} {self.dtype}{list(self.shape)}>"
 
 
+class _Entry(ref["Node"]):
+    """A weak reference in the table of nodes, which leaves it with its node."""
+
+    __slots__ = ("key",)
+    key: Hashable
+
+
+_table: dict[Hashable, _Entry] = {}
+
+
+def _forget(entry: _Entry, table: dict[Hashable, _Entry] = _table, lock: Any = _lock) -> None:
+    with lock:
+        if table.get(entry.key) is entry:
+            del table[entry.key]
+
+
+def _known(key: Hashable) -> Node | None:
+    """The living node of a key."""
+    entry = _table.get(key)
+    return None if entry is None else entry()
+
+
 def _interned(
     cls: type[Node], key: Hashable, shape: Shape, dtype: DType, children: tuple[Node, ...], *values: Any
 ) -> Any:
     with _lock:
-        found = _table.get(key)
+        found = _known(key)
         if found is not None:
             return found
         node = object.__new__(cls)
@@ -88,7 +110,9 @@ def _interned(
         _set(node, "children", children)
         for name, value in zip(cls.fields, values, strict=True):
             _set(node, name, value)
-        _table[key] = node
+        entry = _Entry(node, _forget)
+        entry.key = key
+        _table[key] = entry
         return node
 
 
@@ -181,11 +205,11 @@ class Einsum(Node):
     ) -> Einsum:
         dtype = promote(operands, coefficient) if dtype is None else _numeric(dtype)
         key = (cls, spec, operands, sizes, scalar_key(coefficient), dtype)
-        found = _table.get(key)
+        found = _known(key)
         if found is not None:
             return cast(Einsum, found)
         _check_einsum(spec, operands, sizes, coefficient, dtype)
-        shape = tuple([sizes[label] for label in spec.output])
+        shape = tuple(map(sizes.__getitem__, spec.output))
         return cast(Einsum, _interned(cls, key, shape, dtype, operands, spec, sizes, coefficient))
 
 
@@ -198,7 +222,7 @@ class Map(Node):
 
     def __new__(cls, row: Pointwise, *args: Node) -> Map:
         key = (cls, row, args)
-        found = _table.get(key)
+        found = _known(key)
         if found is not None:
             return cast(Map, found)
         if len(args) != row.arity:
@@ -215,7 +239,7 @@ class Add(Node):
 
     def __new__(cls, *terms: Node) -> Add:
         key = (cls, terms)
-        found = _table.get(key)
+        found = _known(key)
         if found is not None:
             return cast(Add, found)
         if not terms:
@@ -243,6 +267,7 @@ class Pointwise:
 
     ``derivatives[k]`` maps ``(x1, .., xn, y)`` to the partial derivative of ``y`` by ``xk``, in the calculus
     notation of `einad.ops.calculus`; ``None`` says that it is zero wherever it exists (``floor``, comparisons).
+    ``memory`` says of an ``evaluate`` that is no ufunc whether its result is "new" memory, a "view" or "unknown".
     """
 
     name: str
@@ -250,6 +275,7 @@ class Pointwise:
     derivatives: tuple[Callable[..., Any] | None, ...]
     domain: tuple[float, float] = (-np.inf, np.inf)
     antilinear: bool = False
+    memory: str = "unknown"
 
     @property
     def arity(self) -> int:
@@ -258,7 +284,7 @@ class Pointwise:
 
     def result_dtype(self, dtypes: tuple[DType, ...]) -> DType:
         """The dtype NumPy gives for arguments of these dtypes."""
-        return _result_dtype(self, dtypes)
+        return result_dtype_of(self, dtypes)
 
     def __reduce__(self) -> Any:
         raise TypeError(f"the table row {self.name!r} cannot be pickled")
@@ -271,7 +297,8 @@ class Function:
     ``infer(args, *params)`` gives shape and dtype, ``evaluate(arrays, *params)`` the value, and
     ``linearise(node, k)`` the derivative by argument ``k`` as einsums with one operand left open.
     ``batch(args, *params)`` is the same function with one more leading axis on all arguments. ``flops(args)`` is what a
-    call costs; without it, one operation per element of the arguments.
+    call costs; without it, one operation per element of the arguments. ``evaluate`` returns new memory; ``scratch(args,
+    *params)`` is how many bytes more it takes while it runs.
     """
 
     name: str
@@ -280,6 +307,7 @@ class Function:
     linearise: Callable[[Call, int], tuple[Linear, ...]]
     batch: Callable[..., Node]
     flops: Callable[[tuple[Node, ...]], int] | None = None
+    scratch: Callable[..., int] | None = None
 
 
 def promote(nodes: tuple[Node, ...], coefficient: Scalar = 1) -> DType:
@@ -301,20 +329,15 @@ def scalar_key(value: Scalar) -> Hashable:
     return (type(value), repr(value)) if value == 0 or value != value else (type(value), value)
 
 
-_dtype_cache: dict[Hashable, DType] = {}
-
-
-def _result_dtype(row: Pointwise, dtypes: tuple[DType, ...]) -> DType:
-    found = _dtype_cache.get((row, dtypes))
-    if found is None:
-        with np.errstate(all="ignore"):
-            found = np.asarray(row.evaluate(*[np.ones(1, dtype) for dtype in dtypes])).dtype
-        _dtype_cache[row, dtypes] = found
-    return found
+@lru_cache(2048)
+def result_dtype_of(row: Pointwise, dtypes: tuple[DType, ...]) -> DType:
+    """The dtype of a pointwise function, found by calling it."""
+    with np.errstate(all="ignore"):
+        return np.asarray(row.evaluate(*[np.ones(1, dtype) for dtype in dtypes])).dtype
 
 
 def _numeric(dtype: Any) -> DType:
-    found: DType = np.dtype(dtype)
+    found: DType = dtype if isinstance(dtype, np.dtype) else np.dtype(dtype)
     if found.kind not in "biufc" or found.char in "gG":
         raise ShapeError(
             f"tensors hold bool, integers, float16/32/64 or complex64/128; found dtype {found}. "
@@ -338,11 +361,13 @@ def _check_einsum(
         raise ShapeError(f"'{spec}' names {len(spec.inputs)} operands, got {len(operands)}")
     if spec.label_count != len(sizes):
         raise ShapeError(f"'{spec}' has {spec.label_count} labels, got {len(sizes)} sizes")
+    has_complex = isinstance(coefficient, complex)
     for labels, operand in zip(spec.inputs, operands, strict=True):
-        if tuple([sizes[label] for label in labels]) != operand.shape:
+        has_complex = has_complex or operand.dtype.kind == "c"
+        if tuple(map(sizes.__getitem__, labels)) != operand.shape:
             raise ShapeError(
                 f"an operand of '{spec}' has shape {operand.shape}, "
                 f"but its labels have sizes {tuple(sizes[label] for label in labels)}"
             )
-    if dtype.kind != "c" and promote(operands, coefficient).kind == "c":
+    if has_complex and dtype.kind != "c" and promote(operands, coefficient).kind == "c":
         raise ShapeError(f"an Einsum of complex operands cannot have dtype {dtype}; take the real part first")

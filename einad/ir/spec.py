@@ -10,11 +10,13 @@ in the output (a Kronecker delta), and there may be no operand at all.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
-from typing import NamedTuple
+from itertools import chain
+from typing import NamedTuple, TypeVar
 
 from einad.errors import NotationError
 
 Labels = tuple[int, ...]
+Name = TypeVar("Name", bound=Hashable)
 
 
 class Spec(NamedTuple):
@@ -39,17 +41,17 @@ class Spec(NamedTuple):
     @property
     def label_count(self) -> int:
         """One more than the largest label."""
-        return 1 + max((max(labels) for labels in (*self.inputs, self.output) if labels), default=-1)
+        return 1 + max(chain(*self.inputs, self.output), default=-1)
 
     @property
     def input_labels(self) -> frozenset[int]:
         """The labels that stand on some operand."""
-        return frozenset(label for labels in self.inputs for label in labels)
+        return frozenset(chain(*self.inputs))
 
     @property
     def contracted(self) -> frozenset[int]:
         """The labels summed over: on some operand, not in the output."""
-        return self.input_labels.difference(self.output)
+        return frozenset(chain(*self.inputs)).difference(self.output)
 
     @property
     def broadcast(self) -> frozenset[int]:
@@ -92,20 +94,16 @@ def lift(spec: Spec, k: int, extra: int) -> Spec:
     return Spec(inputs, fresh + spec.output)
 
 
-def canonical(inputs: Iterable[Sequence[Hashable]], output: Sequence[Hashable]) -> tuple[Spec, list[Hashable]]:
+def canonical(inputs: Iterable[Sequence[Name]], output: Sequence[Name]) -> tuple[Spec, list[Name]]:
     """Number labels by first appearance; also returns the old label of each new one.
 
     >>> canonical(["xy", "yz"], "xz")
     (Spec(inputs=((0, 1), (1, 2)), output=(0, 2)), ['x', 'y', 'z'])
     """
-    numbers: dict[Hashable, int] = {}
-
-    def renumber(labels: Sequence[Hashable]) -> Labels:
-        return tuple([numbers.setdefault(label, len(numbers)) for label in labels])
-
-    renumbered = tuple([renumber(labels) for labels in inputs])
-    spec = Spec(renumbered, renumber(output))
-    return spec, list(numbers)
+    inputs = list(inputs)
+    names = list(dict.fromkeys(chain(*inputs, output)))
+    number = {name: n for n, name in enumerate(names)}.__getitem__
+    return Spec(tuple([tuple(map(number, labels)) for labels in inputs]), tuple(map(number, output))), names
 
 
 def parse_spec(text: str) -> Spec:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from einad.ir.expr import Add, Call, Einsum, Map, Node
 
@@ -11,17 +11,19 @@ def topological(roots: Iterable[Node], stop: Container[Node] = frozenset()) -> l
     """Every node below ``roots``, children before parents; nodes in ``stop`` count as leaves."""
     order: list[Node] = []
     done: set[Node] = set()
-    stack: list[tuple[Node, bool]] = [(root, False) for root in reversed(list(roots))]
+    stack = list(roots)[::-1]
     while stack:
-        node, expanded = stack.pop()
+        node = stack.pop()
         if node in done:
             continue
-        if expanded or not node.children or node in stop:
-            done.add(node)
-            order.append(node)
-            continue
-        stack.append((node, True))
-        stack.extend([(child, False) for child in reversed(node.children) if child not in done])
+        if node.children and node not in stop:
+            pending = [child for child in node.children if child not in done]
+            if pending:  # the node is met again, once they are done
+                stack.append(node)
+                stack.extend(pending[::-1])
+                continue
+        done.add(node)
+        order.append(node)
     return order
 
 
@@ -39,7 +41,7 @@ def rebuild(node: Node, children: tuple[Node, ...]) -> Node:
     if children == node.children:
         return node
     if isinstance(node, Einsum):
-        same = all(new.dtype == old.dtype for new, old in zip(children, node.children, strict=True))
+        same = [new.dtype for new in children] == [old.dtype for old in node.children]
         return Einsum(node.spec, children, node.sizes, node.coefficient, node.dtype if same else None)
     if isinstance(node, Map):
         return Map(node.row, *children)
@@ -54,14 +56,16 @@ def transform(
     roots: Iterable[Node],
     rule: Callable[[Node, tuple[Node, ...]], Node],
     known: Mapping[Node, Node] | None = None,
+    order: Sequence[Node] | None = None,
 ) -> list[Node]:
     """Rebuild a graph bottom-up: ``rule(node, new_children)`` gives each node's replacement, once per node.
 
-    ``known`` holds replacements given in advance (a substitution); nothing below them is visited.
+    ``known`` holds replacements given in advance (a substitution); nothing below them is visited. ``order`` is the
+    graph's topological order, where it is known already.
     """
     roots = list(roots)
     memo: dict[Node, Node] = dict(known or {})
-    for node in topological(roots, known or ()):
+    for node in topological(roots, known or ()) if order is None else order:
         if node not in memo:
             memo[node] = rule(node, tuple([memo[child] for child in node.children]))
     return [memo[root] for root in roots]
@@ -72,12 +76,15 @@ def substitute(roots: Iterable[Node], replacements: Mapping[Node, Node]) -> list
     return transform(roots, rebuild, replacements)
 
 
-def use_counts(roots: Iterable[Node]) -> dict[Node, int]:
-    """How often each node stands as an operand below ``roots``; being a root counts as a use."""
+def use_counts(roots: Iterable[Node], order: Sequence[Node] | None = None) -> dict[Node, int]:
+    """How often each node stands as an operand below ``roots``; being a root counts as a use.
+
+    ``order`` is the graph's topological order, where it is known already.
+    """
     roots = list(roots)
     counts: dict[Node, int] = {}
-    for node in topological(roots):
-        counts.setdefault(node, 0)
+    for node in topological(roots) if order is None else order:
+        counts[node] = 0
         for child in node.children:
             counts[child] += 1
     for root in roots:

@@ -38,17 +38,19 @@ def contract(
     b = sum_out(b, kept.union(a.stored), dtype, program)
     roles = _roles(a, b, kept)
     if not roles.summed:
-        return multiply(a, b, output, dtype, program)
+        return multiply(a, b, output, dtype, program, layout)
     a, b = _fold_coefficient(a, b, roles, program)
     if roles.batch and not roles.left and not roles.right:
         return _batched_dot(a, b, roles, output, dtype, program)
     return _product(a, b, roles, output, dtype, layout, program)
 
 
-def multiply(a: View, b: View, output: Sequence[int], dtype: DType, program: Program) -> View:
+def multiply(
+    a: View, b: View, output: Sequence[int], dtype: DType, program: Program, layout: Layout = ANY_LAYOUT
+) -> View:
     """The product without sums, with broadcasting."""
-    groups = common_groups([a, b], output, program)
     sizes = {**a.sizes, **b.sizes}
+    groups = common_groups([a, b], layout.best(output, sizes), program)
     args = [arrange(a, groups, program), arrange(b, groups, program)]
     target = _elementwise("multiply", (a, b), args, groups, dtype, program)
     return _finish(target, groups, a, b, sizes, dtype, program)
@@ -119,9 +121,11 @@ def _product(
     )
     if chosen.into is not None:
         return _product_into(chosen, chosen.into, a, b, sizes, flops, dtype, program)
-    kind = ("dot", "gemv", "gemm")[len(chosen.groups)] if plain else "batched gemm" if roles.batch else "gemm"
-    function = "dot" if plain else "matmul"
-    target = _emit(function, [chosen.first, chosen.second], chosen.groups, sizes, dtype, kind, flops, program)
+    plain = plain and not chosen.batched
+    kind = ("dot", "gemv", "gemm")[len(chosen.groups)] if plain else "batched gemm" if chosen.batched else "gemm"
+    function = "matmul_rows" if chosen.rows else "dot" if plain else "matmul"
+    args = [chosen.first, chosen.second]
+    target = _emit(function, args, chosen.groups, sizes, dtype, kind, flops, program, chosen.rows)
     return _finish(target, chosen.groups, a, b, sizes, dtype, program)
 
 
@@ -154,8 +158,9 @@ def _emit(
     kind: str,
     flops: int,
     program: Program,
+    options: int | None = None,
 ) -> int:
-    return program.emit(function, args, group_shape(groups, sizes), dtype, kind, flops=flops)
+    return program.emit(function, args, group_shape(groups, sizes), dtype, kind, flops=flops, options=options)
 
 
 def _elementwise(

@@ -9,6 +9,7 @@ import numpy as np
 from einad.ir.expr import Add, Call, DType, Map, Scalar
 from einad.lower.blocks import blocks
 from einad.lower.emit import argument, cast, reusable, settle
+from einad.lower.layout import ANY_LAYOUT, Layout
 from einad.lower.placed import Placed, Value, do_not_meet, moved, spread, unspread, whole, write, written, zeros
 from einad.lower.program import Argument, Operand, Program, count
 from einad.lower.text import indexed, reading, say
@@ -24,6 +25,7 @@ def lower_map(node: Map, values: Sequence[Value], program: Program) -> View:
     shape = group_shape(groups, sizes)
     args = [argument(view, groups, program) for view in views]
     ufunc = isinstance(node.row.evaluate, np.ufunc)
+    new = ufunc or node.row.memory == "new"
     target = program.emit(
         "row",
         args,
@@ -33,7 +35,8 @@ def lower_map(node: Map, values: Sequence[Value], program: Program) -> View:
         flops=count(shape),
         options=(node.row, ()),
         reuse=reusable(args) if ufunc else (),
-        sources=None if ufunc else [arg.register for arg in args if isinstance(arg, Operand)],
+        sources=None if new else [arg.register for arg in args if isinstance(arg, Operand)],
+        scratch=count(shape) * node.dtype.itemsize if node.row.memory == "unknown" and not ufunc else 0,
     )
     result = View(target, groups, axes, sizes, 1, node.dtype)
     say(program, target, result.stored, f"{node.row.name}({', '.join(reading(view, program) for view in views)})")
@@ -52,14 +55,14 @@ def lower_call(node: Call, values: Sequence[Value], program: Program) -> View:
         "function",
         flops=flops,
         options=(node.row, node.params),
-        sources=[arg.register for arg in args],
+        scratch=node.row.scratch(node.children, *node.params) if node.row.scratch else 0,
     )
     names = [program.registers[arg.register].name for arg in args]
     say(program, target, range(node.ndim), f"{node.row.name}({', '.join([*names, *map(str, node.params)])})")
     return plain(target, program)
 
 
-def lower_add(node: Add, values: Sequence[Value], program: Program) -> View:
+def lower_add(node: Add, values: Sequence[Value], program: Program, layout: Layout = ANY_LAYOUT) -> View:
     """A sum: full terms are added with reused memory, then sparse terms are written into the sum, piece by piece."""
     constant: Scalar = 0
     terms: list[View] = []
@@ -75,7 +78,7 @@ def lower_add(node: Add, values: Sequence[Value], program: Program) -> View:
             constant = _weak_sum(constant, view.coefficient, node.dtype)
         else:
             terms.append(view)
-    total = _sum(node, terms, constant, program)
+    total = _sum(node, terms, constant, layout, program)
     return _write_sparse(node, total, sparse, program) if sparse else total
 
 
@@ -84,10 +87,11 @@ def _weak_sum(x: Scalar, y: Scalar, dtype: DType) -> Scalar:
     return total
 
 
-def _sum(node: Add, terms: Sequence[View], constant: Scalar, program: Program) -> View:
+def _sum(node: Add, terms: Sequence[View], constant: Scalar, layout: Layout, program: Program) -> View:
     """The sum of stored terms and a number, in an order that needs few extra calls."""
     axes = tuple(range(node.ndim))
     sizes = dict(enumerate(node.shape))
+    order = layout.best(axes, sizes)
     if not terms:
         return View(None, (), axes, sizes, constant, node.dtype)
     terms, common = _common_coefficient(terms) if constant == 0 and node.dtype.kind in "fc" else (terms, 1)
@@ -97,14 +101,14 @@ def _sum(node: Add, terms: Sequence[View], constant: Scalar, program: Program) -
     total = ready.pop(0)
     if total.coefficient == -1 and constant != 0:
         number_first = View(None, (), axes, sizes, constant, node.dtype)
-        total, constant = _plus(number_first, total, program), 0
+        total, constant = _plus(number_first, total, order, program), 0
     elif total.coefficient == -1 and any(term.coefficient == 1 for term in ready):
         positive = next(n for n, term in enumerate(ready) if term.coefficient == 1)
-        total = _plus(ready.pop(positive), total, program)
+        total = _plus(ready.pop(positive), total, order, program)
     for term in ready:
-        total = _plus(settle(total, program), term, program)
+        total = _plus(settle(total, program), term, order, program)
     if constant != 0:
-        total = _plus(settle(total, program), View(None, (), axes, sizes, constant, node.dtype), program)
+        total = _plus(settle(total, program), View(None, (), axes, sizes, constant, node.dtype), order, program)
     return total._replace(coefficient=total.coefficient * common)
 
 
@@ -116,10 +120,10 @@ def _common_coefficient(terms: Sequence[View]) -> tuple[Sequence[View], Scalar]:
     return [term._replace(coefficient=1 if term.coefficient == common else -1) for term in terms], common
 
 
-def _plus(a: View, b: View, program: Program) -> View:
-    """``a + b`` or ``a - b``, by the sign of ``b``'s coefficient."""
+def _plus(a: View, b: View, order: Sequence[int], program: Program) -> View:
+    """``a + b`` or ``a - b``, by the sign of ``b``'s coefficient; axes in this order where no term has them all."""
     stored = [view for view in (a, b) if view.register is not None]
-    groups = common_groups(stored, a.labels, program)
+    groups = common_groups(stored, order, program)
     shape = group_shape(groups, a.sizes)
     minus = b.register is not None and b.coefficient == -1
     b = b._replace(coefficient=1) if minus else b

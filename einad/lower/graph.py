@@ -9,14 +9,17 @@ from einad.ir.walk import topological, use_counts
 from einad.lower.einsum import lower_einsum
 from einad.lower.elementwise import lower_add, lower_call, lower_map
 from einad.lower.emit import settle
-from einad.lower.layout import Readers
+from einad.lower.layout import Readers, is_free_to_order, layout_for
 from einad.lower.placed import Placed, Value, unspread, whole
 from einad.lower.program import Dense, Operand, Program
+from einad.lower.rows import Rows
 from einad.lower.scan import stored
+from einad.lower.shared_views import share_views
 from einad.lower.structured import lower_structured
 from einad.lower.text import indexed, say
 from einad.lower.view import View, plain
 from einad.ops.calculus import RECIPROCAL
+from einad.plan.split import Cut
 
 
 def lower(roots: Sequence[Node], inputs: Sequence[Node]) -> Program:
@@ -25,16 +28,18 @@ def lower(roots: Sequence[Node], inputs: Sequence[Node]) -> Program:
     Einsums must have at most two operands (`einad.plan.paths.binarise`).
     """
     program = Program()
-    lowering = _Lowering(program, _divisions(roots), Readers(roots))
+    lowering = _Lowering(program, _divisions(roots), Readers(roots), Rows(roots, program))
     for n, node in enumerate(inputs):
         name = node.name if isinstance(node, Input) and node.name.isidentifier() else f"x{n}"
-        lowering.values[node] = plain(program.add_input(name, node.shape, node.dtype), program)
+        strides = node.key.strides if isinstance(node, Input) and isinstance(node.key, Cut) else None
+        lowering.values[node] = plain(program.add_input(name, node.shape, node.dtype, strides), program)
     for node in topological(roots, lowering.values.copy()):
         if node not in lowering.values and node not in lowering.skipped and not isinstance(node, Affine | Step):
-            lowering.values[node] = lowering.lower(node)
+            lowering.values[node] = lowering.housed(node)
     claimed: set[int] = set()
     for root in roots:
         program.outputs.append(_output(lowering.value(root), claimed, program))
+    share_views(program)
     return program
 
 
@@ -67,11 +72,11 @@ def _divides(node: Einsum, k: int) -> bool:
 class _Lowering:
     """What has been lowered so far."""
 
-    def __init__(self, program: Program, divisions: dict[Node, int], readers: Readers) -> None:
-        self.program, self.divisions, self.readers = program, divisions, readers
+    def __init__(self, program: Program, divisions: dict[Node, int], readers: Readers, rows: Rows) -> None:
+        self.program, self.divisions, self.readers, self.rows = program, divisions, readers, rows
         self.values: dict[Node, Value] = {}
         self.ready: dict[Node, View] = {}
-        self.skipped = {node.children[k] for node, k in divisions.items()}
+        self.skipped = {node.children[k] for node, k in divisions.items()} | rows.terms
 
     def value(self, node: Node) -> Value:
         """The value of a node; nodes that were left out, and structured operands, are lowered when asked for."""
@@ -98,16 +103,28 @@ class _Lowering:
                 self.ready[node] = settle(found, self.program)
         return self.ready[node]
 
+    def housed(self, node: Node) -> Value:
+        """The value of a node whose children have values, computed in its place if it has one in a buffer."""
+        value = self.lower(node)
+        if node not in self.rows.stacks.places and node not in self.rows.bases:
+            return value
+        below = [self.values.get(child) for child in node.children] + [self.ready.get(child) for child in node.children]
+        return self.rows.house(node, value, [each.register for each in below if isinstance(each, View)])
+
     def lower(self, node: Node) -> Value:
         """The value of a node whose children have values."""
         if isinstance(node, Einsum):
-            return self._einsum(node)
+            return self._with_coefficient(node, self._einsum(node))
         if node.children and not node.size:  # nothing to compute, and no 1 / 0 to warn of
             return View(None, (), tuple(range(node.ndim)), dict(enumerate(node.shape)), 0, node.dtype)
         if isinstance(node, Map):
             return lower_map(node, [self.settled(child) for child in node.children], self.program)
         if isinstance(node, Add):
-            return lower_add(node, [self.value(child) for child in node.children], self.program)
+            stacked = self.rows.stack(node, self.value) if node in self.rows.stacks.stacks else None
+            if stacked is not None:
+                return stacked
+            layout = layout_for(self.readers.wishes(node, self.values), tuple(range(node.ndim)))
+            return lower_add(node, [self.value(child) for child in node.children], self.program, layout)
         if isinstance(node, Call):
             return lower_call(node, [self.settled(child) for child in node.children], self.program)
         name = node.name if isinstance(node, Input) else repr(node)
@@ -123,8 +140,17 @@ class _Lowering:
         if node in self.divisions:
             return self._division(node, self.divisions[node])
         views = [self.view(child) for child in node.children]
-        wishes = self.readers.wishes(node, self.values) if node.spec.contracted else ()
+        wishes = self.readers.wishes(node, self.values) if is_free_to_order(node) else ()
         return lower_einsum(node, views, self.program, wishes=wishes)
+
+    def _with_coefficient(self, node: Einsum, value: Value) -> Value:
+        """The value with its coefficient applied, if that is less work than for each of several readers."""
+        if not isinstance(value, View) or value.register is None or value.coefficient in (1, -1) or value.is_spread:
+            return value
+        readers = self.readers.readers.get(node, ())
+        later = sum([reader.size for reader, _ in readers if isinstance(reader, Einsum)])
+        cheaper = len(readers) > 1 and self.program.registers[value.register].size <= later
+        return settle(value, self.program) if cheaper else value
 
     def _division(self, node: Einsum, k: int) -> Value:
         above, below = self.view(node.children[1 - k]), self.settled(node.children[k].children[0])

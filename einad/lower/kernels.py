@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from einad.ir.expr import Array, DType
 from einad.lower.placed import Piece
-from einad.lower.program import Dense
+from einad.lower.program import Dense, Ones
 from einad.ops.structured import dense
 
 
@@ -75,18 +75,21 @@ def fresh(result: Array, *sources: Array) -> Array:
     return result if alone else np.array(result)
 
 
-def constant(operand: Dense) -> Array:
-    """A structured operand as an array, or the sum of one over an axis, by a formula."""
-    node = operand.node
-    if operand.summed is None:
-        array = dense(node).astype(operand.dtype)
-    else:
-        rows, columns = node.shape
-        offset = node.offset
-        if operand.summed == 0:
-            counts = np.clip(rows - offset - np.arange(columns), 0, rows)
-        else:
-            counts = np.clip(np.arange(rows) - offset + 1, 0, columns)
-        array = counts.astype(operand.dtype)
+def constant(operand: Dense | Ones) -> Array:
+    """A structured operand as an array, or the sum of one over an axis, by a formula; a vector of ones."""
+    array = np.ones(operand.size, operand.dtype) if isinstance(operand, Ones) else _dense(operand)
     array.flags.writeable = False
     return array
+
+
+def _dense(operand: Dense) -> Array:
+    node = operand.node
+    if operand.summed is None:
+        return dense(node).astype(operand.dtype)
+    rows, columns = node.shape
+    offset = node.offset
+    if operand.summed == 0:
+        counts = np.clip(rows - offset - np.arange(columns), 0, rows)
+    else:
+        counts = np.clip(np.arange(rows) - offset + 1, 0, columns)
+    return counts.astype(operand.dtype)

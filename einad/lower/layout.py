@@ -7,16 +7,21 @@ strides. Which order saves copies later is seen by looking ahead, through elemen
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from math import prod
+from typing import Any, NamedTuple
 
-from einad.ir.expr import Add, Affine, Einsum, Map, Node, Step
+from einad.ir.expr import Add, Affine, Call, Einsum, Map, Node, Shape, Step
 from einad.ir.spec import Labels
 from einad.ir.walk import topological
 from einad.lower.placed import Value
 from einad.lower.view import View
+from einad.ops.reductions import FUNCTIONS
 
 DEPTH, READERS = 3, 4
 ROOT_WEIGHT = 0.25
+SHORT_LOOP = 64
+SHORT_SUM, ROW_START = 64, 20  # a reduction takes as long to start on a row as to copy 20 elements
+EXTREMES = FUNCTIONS["max"], FUNCTIONS["min"]
 
 
 class Wish(NamedTuple):
@@ -72,6 +77,9 @@ class Readers:
             every = tuple(range(reader.ndim))
             wish = _beside(reader, k, [every] * len(reader.children), values)
             return [wish] if wish else self.wishes(reader, values, depth - 1)
+        if isinstance(reader, Call) and reader.row in EXTREMES:
+            (reduced,) = reader.params
+            return _few_first(reader.children[0].shape, reduced)
         if not isinstance(reader, Einsum):
             return [Wish(tuple(range(reader.children[k].ndim)))]
         labels, spec = reader.spec.inputs[k], reader.spec
@@ -79,6 +87,9 @@ class Readers:
             return []
         if len(reader.children) == 2 and not set(labels) <= set(spec.output):
             return [_contracted(reader, k, values)]
+        if len(reader.children) == 1 and spec.contracted:
+            summed = [axis for axis, label in enumerate(labels) if label not in spec.output]
+            return _few_first(reader.children[0].shape, summed)
         if spec.contracted or len(set(spec.output)) < len(spec.output):
             return []
         wish = _beside(reader, k, spec.inputs, values)
@@ -96,6 +107,13 @@ def _beside(reader: Node, k: int, inputs: Sequence[Labels], values: Mapping[Node
             if set(other) >= set(mine):
                 return Wish(tuple([mine.index(label) for label in other if label in mine]))
     return None
+
+
+def _few_first(shape: Shape, reduced: Any) -> list[Wish]:
+    """A reduction over few places runs over long rows if the reduced axes come first."""
+    kept = [axis for axis in range(len(shape)) if axis not in reduced]
+    few = prod([shape[axis] for axis in reduced])
+    return [Wish((*reduced, *kept), ROW_START / few)] if few < SHORT_SUM and kept else []
 
 
 def _contracted(reader: Einsum, k: int, values: Mapping[Node, Value]) -> Wish:
@@ -124,6 +142,11 @@ def _stored_axes(view: View) -> Labels | None:
     return tuple([axes[label] for label in view.stored])
 
 
+def is_free_to_order(node: Einsum) -> bool:
+    """Whether a result may be stored in any order: a contraction, or a product in which no factor has every label."""
+    return bool(node.spec.contracted) or not any(set(labels) >= set(node.spec.output) for labels in node.spec.inputs)
+
+
 class Layout(NamedTuple):
     """Wishes in an einsum's labels: orders worth trying, and the share of readers an order disappoints."""
 
@@ -133,6 +156,17 @@ class Layout(NamedTuple):
         """Orders of ``labels`` that some reader wishes for."""
         found = [tuple([label for label in wish.order if label in labels]) for wish in self.wishes]
         return [order for order in dict.fromkeys(found) if len(order) == len(labels)]
+
+    def best(self, labels: Sequence[int], sizes: Mapping[int, int]) -> Labels:
+        """An order of ``labels`` for a result that may have any: what readers wish for, with a long inner loop.
+
+        Ties go to ``labels`` as they stand.
+        """
+        here = tuple(dict.fromkeys([label for label in labels if label in sizes]))
+        longest = max(here, key=lambda label: sizes[label], default=None)
+        last = tuple([label for label in here if label != longest]) + tuple([x for x in here if x == longest])
+        choices = dict.fromkeys([here, *self.orders(set(here)), last])
+        return min(choices, key=lambda order: (self.penalty(order), bool(order) and sizes[order[-1]] < SHORT_LOOP))
 
     def penalty(self, order: Sequence[int]) -> float:
         """How many readers would have to copy or to stride, weighted."""

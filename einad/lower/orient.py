@@ -1,6 +1,9 @@
 """Which operand comes first, in which order the labels of each side stand, and where the result is written.
 
-Orientations are scored by the bytes that must be copied: of the operands now, and of the result by those who read it.
+Orientations are scored by the bytes that must be copied, of the operands now and of the result by those who read it,
+and by the time of the product itself (`einad.lower.gemm`). Where the summed labels of an operand stand between
+others, as in ``T[c,a,d] B[a,b]``, the outer ones may count as a batch: each ``T[c]`` is multiplied by ``B``, and
+nothing is copied.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from typing import NamedTuple
 
 from einad.ir.expr import DType
 from einad.ir.spec import Labels
+from einad.lower.gemm import block_rows, product_cost
 from einad.lower.layout import Layout
 from einad.lower.program import Operand, Program, count
 from einad.lower.view import Groups, View, arrange, label_strides
@@ -26,12 +30,17 @@ class Roles(NamedTuple):
 
 
 class Orientation(NamedTuple):
-    """The arguments of the call, the groups of its result, and the layout it is written into (None: as it comes)."""
+    """The arguments of the call, the groups of its result, and the layout it is written into (None: as it comes).
+
+    ``batched`` says that the call has batch axes, ``rows`` how many rows to multiply at once (None: all).
+    """
 
     first: Operand
     second: Operand
     groups: Groups
     into: Groups | None = None
+    batched: bool = False
+    rows: int | None = None
 
 
 class _Order(NamedTuple):
@@ -61,20 +70,56 @@ def orient(
     here = {*a.stored, *b.stored}
     wish = tuple([label for label in dict.fromkeys(output) if label in here])
     nbytes = count([sizes[label] for label in wish]) * dtype.itemsize
-    best: tuple[tuple[float, bool, bool], _Order, Operand, Operand] | None = None
-    for order in dict.fromkeys(_orders(roles, b, layout)):
-        x, y = (b, a) if order.flipped else (a, b)
-        first, second = _arguments(x, y, order, plain, program)
-        moved = first.copied + second.copied + layout.penalty(order.result) * nbytes
-        score = moved, order.result != wish, order.into is not None
+    best: tuple[tuple[float, bool, bool], _Call] | None = None
+    for order in dict.fromkeys(_orders(roles, a, b, layout)):
+        call = _call(a, b, order, plain, program)
+        moved = call.copied + layout.penalty(order.result) * nbytes
+        score = moved + product_cost(*call.shape, call.is_row_major), order.result != wish, order.into is not None
         if best is None or score < best[0]:
-            best = score, order, first, second
+            best = score, call
     assert best is not None
-    return _orientation(best[1], best[2], best[3], plain)
+    return _orientation(best[1])
 
 
-def _orders(roles: Roles, b: View, layout: Layout) -> Iterator[_Order]:
-    """The orders in which the operands are stored, then those that readers wish for."""
+class _Call(NamedTuple):
+    """The arguments in one order; ``shape`` is (items of the batch, m, k, n)."""
+
+    order: _Order
+    first: Operand
+    second: Operand
+    plain: bool
+    shape: tuple[int, int, int, int]
+    is_row_major: bool
+
+    @property
+    def copied(self) -> int:
+        """The bytes of the operands that are copied."""
+        return self.first.copied + self.second.copied
+
+
+def _call(a: View, b: View, order: _Order, plain: bool, program: Program) -> _Call:
+    x, y = (b, a) if order.flipped else (a, b)
+    plain = plain and not order.batch
+    first, second = _arguments(x, y, order, plain, program)
+    sizes = {**a.sizes, **b.sizes}
+    items, m, k, n = [
+        count([sizes[label] for label in labels]) for labels in (order.batch, order.rows, order.summed, order.columns)
+    ]
+    row_major = _is_row_major(x, first, order.rows, order.summed, program) and _is_row_major(
+        y, second, order.summed, order.columns, program
+    )
+    return _Call(order, first, second, plain, (items, m, k, n), row_major)
+
+
+def _is_row_major(view: View, operand: Operand, rows: Labels, columns: Labels, program: Program) -> bool:
+    """Whether the last two axes of an operand are stored row by row."""
+    if operand.copied or not rows or not columns:
+        return True
+    return label_strides(view, program).get(columns[-1], 1) == 1
+
+
+def _orders(roles: Roles, a: View, b: View, layout: Layout) -> Iterator[_Order]:
+    """The orders in which the operands are stored, then those that readers wish for, then those with a larger batch."""
     in_b = [tuple([label for label in b.stored if label in role]) for role in (roles.batch, roles.summed)]
     summed_orders = tuple(dict.fromkeys((roles.summed, in_b[1])))
     for batch, summed in product(dict.fromkeys((roles.batch, in_b[0])), summed_orders):
@@ -99,6 +144,23 @@ def _orders(roles: Roles, b: View, layout: Layout) -> Iterator[_Order]:
                 flipped = wished[-1] in left
                 rows, columns = (right, left) if flipped else (left, right)
                 yield _Order(flipped, batch, rows, columns, summed, wished)
+    yield from _wider_batches(roles, a, b)
+
+
+def _wider_batches(roles: Roles, a: View, b: View) -> Iterator[_Order]:
+    """Orders whose batch has the outer labels of an operand that stores its summed labels between others."""
+    for view, free in ((a, roles.left), (b, roles.right)):
+        places = [n for n, label in enumerate(view.stored) if label in roles.summed]
+        if not places:
+            continue
+        outer = tuple([label for label in view.stored[: places[0]] if label in free])
+        inner = tuple([label for label in view.stored[places[0] :] if label in free])
+        if not outer or not inner:
+            continue
+        batch = (*roles.batch, *outer)
+        left, right = (inner, roles.right) if view is a else (roles.left, inner)
+        yield _Order(False, batch, left, right, roles.summed)
+        yield _Order(True, batch, right, left, roles.summed)
 
 
 def _consecutive(order: Labels, part: Labels) -> bool:
@@ -116,9 +178,10 @@ def _arguments(x: View, y: View, order: _Order, plain: bool, program: Program) -
     return (second, first) if columns and not rows else (first, second)
 
 
-def _orientation(order: _Order, first: Operand, second: Operand, plain: bool) -> Orientation:
+def _orientation(call: _Call) -> Orientation:
+    order = call.order
     singles = [(label,) for label in order.batch]
-    sides = [side for side in (order.rows, order.columns) if side or not plain]
+    sides = [side for side in (order.rows, order.columns) if side or not call.plain]
     into = None
     if order.into is not None:
         into = tuple(
@@ -128,7 +191,8 @@ def _orientation(order: _Order, first: Operand, second: Operand, plain: bool) ->
             ]
         )
         into = tuple(dict.fromkeys(into))
-    return Orientation(first, second, (*singles, *sides), into)
+    rows = block_rows(*call.shape[1:]) if len(sides) == 2 and call.plain and call.is_row_major else None
+    return Orientation(call.first, call.second, (*singles, *sides), into, bool(order.batch), rows)
 
 
 def _readable(view: View, groups: Sequence[Labels], program: Program) -> Operand:

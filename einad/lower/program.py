@@ -7,7 +7,7 @@ decided afterwards (`einad.lower.schedule`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 from einad.ir.expr import Affine, DType, Scalar, Shape, Step
@@ -70,7 +70,14 @@ class Dense(NamedTuple):
     summed: int | None = None
 
 
-Argument = Operand | Constant | Dense
+class Ones(NamedTuple):
+    """A vector of ones: a product with it is a sum."""
+
+    size: int
+    dtype: DType
+
+
+Argument = Operand | Constant | Dense | Ones
 
 
 class Blocks(NamedTuple):
@@ -89,6 +96,8 @@ class Op(NamedTuple):
     """One call. ``target`` is the register it makes, or None where it writes into its first argument.
 
     ``reuse`` lists registers of the result's size and dtype whose memory may take the result once they are dead.
+    ``scratch`` is how many bytes the called function takes for itself while it runs. ``into`` is a part of a buffer
+    that must take the result (`einad.lower.stacks`); the target shares its memory.
     """
 
     function: str
@@ -99,23 +108,27 @@ class Op(NamedTuple):
     flops: int = 0
     options: Any = None
     reuse: tuple[int, ...] = ()
+    scratch: int = 0
+    into: int | None = None
 
     @property
     def reads(self) -> list[int]:
-        """The registers read."""
-        return [arg.register for arg in self.args if type(arg) is Operand]
+        """The registers read, and the one written into."""
+        found = [arg.register for arg in self.args if type(arg) is Operand]
+        return found if self.into is None else [*found, self.into]
 
     @property
     def temporary(self) -> int:
-        """The bytes of copies that are made of operands and dropped after the call."""
+        """The bytes of copies of operands and of other memory that is dropped after the call."""
         copies = sum([arg.copied for arg in self.args if type(arg) is Operand])
-        return copies + (self.options.nbytes if isinstance(self.options, Blocks) else 0)
+        return self.scratch + copies + (self.options.nbytes if isinstance(self.options, Blocks) else 0)
 
 
 class Program:
     """Calls over registers; the first ``input_count`` registers are the inputs, ``outputs`` the results.
 
-    ``opaque`` are the results of functions that may or may not return a view of an argument.
+    ``opaque`` are the results of functions that may or may not return a view of an argument. ``made`` remembers which
+    register holds a multiple of another, or another in a different dtype.
     """
 
     def __init__(self) -> None:
@@ -124,10 +137,11 @@ class Program:
         self.input_count = 0
         self.outputs: list[int] = []
         self.opaque: set[int] = set()
+        self.made: dict[Hashable, int] = {}
 
-    def add_input(self, name: str, shape: Shape, dtype: DType) -> int:
+    def add_input(self, name: str, shape: Shape, dtype: DType, strides: Strides | None = None) -> int:
         """A register that comes with the call."""
-        self.registers.append(Register(name, shape, contiguous(shape), dtype, False))
+        self.registers.append(Register(name, shape, strides or contiguous(shape), dtype, False))
         self.input_count += 1
         return len(self.registers) - 1
 
@@ -144,6 +158,7 @@ class Program:
         reuse: Sequence[int] = (),
         strides: Strides | None = None,
         sources: Sequence[int] | None = None,
+        scratch: int = 0,
     ) -> int:
         """Append a call that makes a register; with ``sources`` the register shares their memory."""
         target = len(self.registers)
@@ -155,7 +170,7 @@ class Program:
             Register(f"t{target - self.input_count}", shape, layout, dtype, owned, tuple(sources or ()))
         )
         fitting = tuple([r for r in reuse if self._fits(r, shape, dtype)])
-        self.ops.append(Op(function, tuple(args), target, "", kind, flops, options, fitting))
+        self.ops.append(Op(function, tuple(args), target, "", kind, flops, options, fitting, scratch))
         return target
 
     def write(self, function: str, args: Sequence[Argument], kind: str, *, flops: int = 0, options: Any = None) -> None:

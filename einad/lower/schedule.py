@@ -14,7 +14,7 @@ class Schedule(NamedTuple):
     """For each call: the register whose memory takes the result, the registers to forget, the bytes held.
 
     ``held`` counts what the program has allocated while a call runs, temporary copies of its operands included;
-    inputs and constants belong to others and are not counted.
+    inputs and constants belong to others and are not counted. A user's function is taken to return new memory.
     """
 
     reused: list[int | None]
@@ -31,8 +31,10 @@ class Schedule(NamedTuple):
 def schedule(program: Program) -> Schedule:
     """Liveness over the program's calls, in one backward and one forward pass."""
     last = _last_reads(program)
-    owners = _owners(program)
+    owners = memory_owners(program)
     family_end = _family_ends(owners, last)
+    counted = value_owners(program)
+    counted_end = _family_ends(counted, last)
     result = Schedule([], [], [], [])
     live: dict[int, int] = {}
     current = 0
@@ -49,8 +51,8 @@ def schedule(program: Program) -> Schedule:
         result.allocated.append(new)
         result.held.append(current + op.temporary)
         result.dead.append(deaths[n])
-        for owner in {owner for register in deaths[n] for owner in owners[register]}:
-            if family_end[owner] <= n and owner in live:
+        for owner in {owner for register in deaths[n] for owner in counted[register]}:
+            if counted_end[owner] <= n and owner in live:
                 current -= live.pop(owner)
     return result
 
@@ -68,11 +70,24 @@ def _last_reads(program: Program) -> list[int]:
     return last
 
 
-def _owners(program: Program) -> list[tuple[int, ...]]:
+def memory_owners(program: Program) -> list[tuple[int, ...]]:
     """The owned registers whose memory each register may share, itself included."""
+    return _families(program, [register.owned for register in program.registers])
+
+
+def value_owners(program: Program) -> list[tuple[int, ...]]:
+    """The registers whose memory each register very likely shares: results of unknown functions are new memory."""
+    owned = [register.owned for register in program.registers]
+    for op in program.ops:
+        if op.target is not None and is_new(op, program):
+            owned[op.target] = True
+    return _families(program, owned)
+
+
+def _families(program: Program, owned: Sequence[bool]) -> list[tuple[int, ...]]:
     owners: list[tuple[int, ...]] = []
     for n, register in enumerate(program.registers):
-        if register.owned:
+        if owned[n]:
             owners.append((n,))
         else:
             owners.append(tuple(dict.fromkeys([owner for source in register.sources for owner in owners[source]])))
@@ -91,7 +106,7 @@ def _family_ends(owners: Sequence[tuple[int, ...]], last: Sequence[int]) -> dict
 def _deaths(program: Program, last: Sequence[int]) -> list[list[int]]:
     deaths: list[list[int]] = [[] for _ in program.ops]
     for register in range(program.input_count, len(program.registers)):
-        if last[register] != FOREVER:
+        if 0 <= last[register] != FOREVER:
             deaths[last[register]].append(register)
     return deaths
 
@@ -104,7 +119,17 @@ def _choose(op: Op, n: int, family_end: dict[int, int], last: Sequence[int]) -> 
     return None
 
 
+def written(op: Op) -> int | None:
+    """The register whose memory a call writes into, beside or instead of making a register of its own."""
+    return op.reads[0] if op.target is None else op.into
+
+
+def is_new(op: Op, program: Program) -> bool:
+    """Whether the result is memory of its own, as far as one can know."""
+    assert op.target is not None
+    unknown = op.target in program.opaque and op.options[0].memory == "unknown"
+    return program.registers[op.target].owned or unknown
+
+
 def _allocated(op: Op, program: Program) -> int:
-    if op.target is None or not program.registers[op.target].owned:
-        return 0
-    return program.registers[op.target].nbytes
+    return program.registers[op.target].nbytes if op.target is not None and is_new(op, program) else 0

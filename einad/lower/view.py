@@ -8,7 +8,8 @@ delta, one that stands on no group is a broadcast. Nothing is written until some
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from functools import lru_cache
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 from einad.ir.expr import DType, Scalar, Shape
@@ -31,7 +32,7 @@ class View(NamedTuple):
     @property
     def stored(self) -> Labels:
         """The labels that the register's axes carry, in the register's order."""
-        return tuple([label for group in self.groups for label in group])
+        return tuple(chain(*self.groups))
 
     @property
     def ndim(self) -> int:
@@ -70,12 +71,16 @@ def label_strides(view: View, program: Program) -> dict[int, int]:
     """The assumed stride of each stored label, in elements."""
     if view.register is None:
         return {}
-    strides: dict[int, int] = {}
-    for group, stride in zip(view.groups, program.registers[view.register].strides, strict=True):
+    return _label_strides(view.groups, view.sizes, program.registers[view.register].strides)
+
+
+def _label_strides(groups: Groups, sizes: Mapping[int, int], strides: Sequence[int]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for group, stride in zip(groups, strides, strict=True):
         for label in reversed(group):
-            strides[label] = stride
-            stride *= view.sizes[label]
-    return strides
+            found[label] = stride
+            stride *= sizes[label]
+    return found
 
 
 def arrange(view: View, target: Sequence[Sequence[int]], program: Program) -> Operand:
@@ -84,16 +89,28 @@ def arrange(view: View, target: Sequence[Sequence[int]], program: Program) -> Op
     Labels of ``target`` that the register lacks give axes (or parts of axes) of size 1.
     """
     assert view.register is not None
-    sizes, stored = view.sizes, view.stored
     register = program.registers[view.register]
-    here = set(stored)
-    wanted = [[label for label in group if label in here] for group in target]
+    groups = tuple([tuple(group) for group in target])
+    if groups == view.groups:
+        return Operand(view.register)
+    extents = tuple([view.sizes[label] for label in view.stored])
+    views, copied = arranged(view.groups, groups, extents, register.shape, register.strides)
+    return Operand(view.register, views, copied * register.dtype.itemsize)
+
+
+@lru_cache(4096)
+def arranged(
+    groups: Groups, target: Groups, extents: Shape, shape: Shape, strides: tuple[int, ...]
+) -> tuple[tuple[ViewStep, ...], int]:
+    """The views, and the number of elements they copy; ``extents`` are those of the labels in the register's order."""
+    stored = tuple(chain(*groups))
+    sizes = dict(zip(stored, extents, strict=True))
+    wanted = [[label for label in group if label in sizes] for group in target]
     final = tuple([count([sizes[label] for label in group]) for group in wanted])
     runs = _runs(stored, wanted)
-    position = {label: p for p, label in enumerate([label for group in wanted for label in group])}
+    position = {label: p for p, label in enumerate(chain(*wanted))}
     order = sorted(range(len(runs)), key=lambda r: position[runs[r][0]])
     views: list[ViewStep] = []
-    shape = register.shape
     if order != list(range(len(runs))):
         split = tuple([count([sizes[label] for label in run]) for run in runs])
         if split != shape:
@@ -102,8 +119,8 @@ def arrange(view: View, target: Sequence[Sequence[int]], program: Program) -> Op
         shape = tuple([split[r] for r in order])
     if shape != final:
         views.append(("reshape", final))
-    merged = _merges_are_views(wanted, label_strides(view, program), sizes)
-    return Operand(view.register, tuple(views), 0 if merged else count(final) * register.dtype.itemsize)
+    merged = _merges_are_views(wanted, _label_strides(groups, sizes, strides), sizes)
+    return tuple(views), 0 if merged else count(final)
 
 
 def _runs(stored: Sequence[int], target: Sequence[Sequence[int]]) -> list[list[int]]:

@@ -106,13 +106,13 @@ _SMOOTH: list[Pointwise] = [
     Pointwise("abs", np.abs, (_abs_slope,), (0.1, INF)),
     Pointwise("fabs", np.fabs, (_abs_slope,), (0.1, INF)),
     Pointwise("sqrt_or_zero", np.sqrt, (lambda x, y: 0.5 * fn("reciprocal_or_zero", y),), (0.1, INF)),
-    Pointwise("reciprocal_or_zero", _reciprocal_or_zero, (lambda x, y: -(y * y),), (0.1, INF)),
+    Pointwise("reciprocal_or_zero", _reciprocal_or_zero, (lambda x, y: -(y * y),), (0.1, INF), memory="new"),
 ]
 
 _COMPLEX: list[Pointwise] = [
     Pointwise("conj", np.conjugate, (lambda x, y: constant(1, x),), antilinear=True),
-    Pointwise("real", np.real, (lambda x, y: constant(1, x),)),
-    Pointwise("imag", np.imag, (lambda x, y: constant(-1j, x),)),
+    Pointwise("real", np.real, (lambda x, y: constant(1, x),), memory="view"),
+    Pointwise("imag", np.imag, (lambda x, y: constant(-1j, x),), memory="view"),
 ]
 
 _TWO_ARGUMENTS: list[Pointwise] = [
@@ -133,7 +133,8 @@ _TWO_ARGUMENTS: list[Pointwise] = [
               (lambda x, z, y: constant(1, y), lambda x, z, y: -fn("floor", x / z)), (0.1, INF)),
     Pointwise("fmod", np.fmod, (lambda x, z, y: constant(1, y), lambda x, z, y: -fn("trunc", x / z)), (0.1, INF)),
     Pointwise("where", np.where,
-              (None, lambda c, x, z, y: as_number(c, y), lambda c, x, z, y: as_number(fn("logical_not", c), y))),
+              (None, lambda c, x, z, y: as_number(c, y), lambda c, x, z, y: as_number(fn("logical_not", c), y)),
+              memory="new"),
 ]
 
 _FLAT: list[Pointwise] = [

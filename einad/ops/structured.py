@@ -48,8 +48,18 @@ def place_slice(x: Node, axis: int, start: int, step: int, size: int) -> Node:
 
 def pick(x: Node, axis: int, position: int) -> Node:
     """``y[..] = x[.., position, ..]``; the axis leaves."""
-    one = take_slice(x, axis, position, 1, 1)
-    return drop_axes(one, (axis,))
+    if x.shape[axis] == 1:
+        return drop_axes(x, (axis,))
+    labels = list(range(x.ndim))
+    window = Affine((x.shape[axis],), (1,), -position)
+    return build.einsum([labels, [axis]], [*labels[:axis], *labels[axis + 1 :]], [x, window])
+
+
+def put(x: Node, axis: int, position: int, size: int) -> Node:
+    """``y[.., position, ..] = x[..]``, zero elsewhere, along a new axis of ``size``: the reverse of `pick`."""
+    labels = list(range(x.ndim))
+    output = [*labels[:axis], x.ndim, *labels[axis:]]
+    return build.einsum([labels, [x.ndim]], output, [x, Affine((size,), (1,), -position)], {x.ndim: size})
 
 
 def drop_axes(x: Node, axes: tuple[int, ...]) -> Node:
@@ -65,6 +75,11 @@ def concatenate(parts: list[Node], axis: int) -> Node:
         placed.append(place_slice(part, axis, start, 1, size))
         start += part.shape[axis]
     return build.add(*placed)
+
+
+def stack(parts: list[Node], axis: int) -> Node:
+    """Tensors of one shape along a new axis."""
+    return build.add(*[put(part, axis, n, len(parts)) for n, part in enumerate(parts)])
 
 
 def reshape(x: Node, shape: Shape) -> Node:

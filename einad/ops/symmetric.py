@@ -18,17 +18,17 @@ from einad.ir.linear import Linear
 BLOCKS = 4
 
 
-@lru_cache(256)
-def _upper(n: int) -> tuple[Array, Array]:
+@lru_cache(16)
+def upper_triangle(n: int) -> tuple[Array, Array]:
     """Row and column numbers of the upper triangle."""
     return np.triu_indices(n)
 
 
-@lru_cache(256)
-def _places(n: int) -> Array:
+@lru_cache(16)
+def packed_places(n: int) -> Array:
     """For each entry of a square, flattened, its place in the packed triangle."""
     places = np.zeros((n, n), np.intp)
-    rows, columns = _upper(n)
+    rows, columns = upper_triangle(n)
     places[rows, columns] = places[columns, rows] = np.arange(len(rows))
     return places.ravel()
 
@@ -45,7 +45,7 @@ def _infer_triangle(args: tuple[Node, ...], axis: int, side: int) -> tuple[Shape
 
 def _triangle(x: Array, axis: int, side: int) -> Array:
     """An axis taken at the triangle's row (side 0) or column (side 1) numbers."""
-    return np.take(x, _upper(x.shape[axis])[side], axis=axis)
+    return np.take(x, upper_triangle(x.shape[axis])[side], axis=axis)
 
 
 def _infer_pack(args: tuple[Node, ...], first: int, second: int) -> tuple[Shape, DType]:
@@ -57,7 +57,7 @@ def _infer_pack(args: tuple[Node, ...], first: int, second: int) -> tuple[Shape,
 def _pack(x: Array, first: int, second: int) -> Array:
     moved = np.moveaxis(x, (first, second), (-2, -1))
     n = moved.shape[-1]
-    rows, columns = _upper(n)
+    rows, columns = upper_triangle(n)
     return np.asarray(np.take(moved.reshape(*moved.shape[:-2], n * n), rows * n + columns, axis=-1))
 
 
@@ -67,7 +67,7 @@ def _infer_unpack(args: tuple[Node, ...], axis: int, n: int) -> tuple[Shape, DTy
 
 
 def _unpack(x: Array, axis: int, n: int) -> Array:
-    return np.take(x, _places(n).reshape(n, n), axis=axis)
+    return np.take(x, packed_places(n).reshape(n, n), axis=axis)
 
 
 def _infer_gram(args: tuple[Node, ...]) -> tuple[Shape, DType]:
@@ -103,6 +103,22 @@ def _gram_flops(args: tuple[Node, ...]) -> int:
     return rows * n * n * (BLOCKS + 1) // BLOCKS
 
 
+def _nbytes(node: Node) -> int:
+    return node.size * node.dtype.itemsize
+
+
+def _pack_scratch(args: tuple[Node, ...], first: int, second: int) -> int:
+    """Places, and a copy with the two axes last, unless they are."""
+    (x,) = args
+    copied = 0 if (first, second) == (x.ndim - 2, x.ndim - 1) else _nbytes(x)
+    return copied + packed_size(x.shape[first]) * np.dtype(np.intp).itemsize
+
+
+def _weighted_scratch(args: tuple[Node, ...]) -> int:
+    """The weighted rows and the roots of the weights."""
+    return _nbytes(args[0]) + 2 * _nbytes(args[1])
+
+
 def _no_derivative(node: Call, k: int) -> tuple[Linear, ...]:
     raise AssertionError(f"{node.row.name} is made after derivatives are taken")
 
@@ -112,7 +128,9 @@ def _no_batch(*args: Any) -> Node:
 
 
 TRIANGLE = Function("triangle", _infer_triangle, _triangle, _no_derivative, _no_batch)
-PACK = Function("pack", _infer_pack, _pack, _no_derivative, _no_batch)
+PACK = Function("pack", _infer_pack, _pack, _no_derivative, _no_batch, None, _pack_scratch)
 UNPACK = Function("unpack", _infer_unpack, _unpack, _no_derivative, _no_batch)
 GRAM = Function("gram", _infer_gram, _gram, _no_derivative, _no_batch, _gram_flops)
-WEIGHTED_GRAM = Function("weighted gram", _infer_gram, _weighted_gram, _no_derivative, _no_batch, _gram_flops)
+WEIGHTED_GRAM = Function(
+    "weighted gram", _infer_gram, _weighted_gram, _no_derivative, _no_batch, _gram_flops, _weighted_scratch
+)

@@ -33,11 +33,12 @@ def graph_flops(roots: Iterable[Node]) -> int:
 
 def graph_bytes(roots: Sequence[Node]) -> int:
     """Bytes of everything a graph stores, each node once, and of its results; views of other nodes are not stored."""
-    stored = [node for node in topological(roots) if node.children and not _is_view(node)]
+    stored = [node for node in topological(roots) if node.children and not is_view(node)]
     return sum(node.size * node.dtype.itemsize for node in (*stored, *roots))
 
 
-def _is_view(node: Node) -> bool:
+def is_view(node: Node) -> bool:
+    """Whether a node only rearranges its operand: diagonals, transposes, broadcasts, multiples."""
     return isinstance(node, Einsum) and len(node.children) == 1 and not node.spec.contracted
 
 

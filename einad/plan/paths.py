@@ -15,7 +15,8 @@ from einad.ir import build
 from einad.ir.expr import Affine, DType, Einsum, Node, Step
 from einad.ir.spec import Labels
 from einad.ir.walk import rebuild, transform
-from einad.plan.search import Path, best_path, path_flops
+from einad.plan.exact import Path
+from einad.plan.search import best_path, path_flops
 
 
 def binarise(roots: Sequence[Node]) -> list[Node]:
@@ -33,9 +34,16 @@ def binarise(roots: Sequence[Node]) -> list[Node]:
 
 
 def _binarise_node(node: Node, children: tuple[Node, ...]) -> Node:
-    if not isinstance(node, Einsum) or len(children) < 2:
+    if not isinstance(node, Einsum) or len(children) < 2 or (len(children) == 2 and not _has_lone_labels(node)):
         return rebuild(node, children)
     return _Network(node, children).contract()
+
+
+def _has_lone_labels(node: Einsum) -> bool:
+    """Whether one of two operands has a label twice, or one that neither the other nor the output needs."""
+    a, b = node.spec.inputs
+    in_a, in_b = set(a), set(b)
+    return len(in_a) < len(a) or len(in_b) < len(b) or not (in_a ^ in_b).issubset(node.spec.output)
 
 
 class _Network:
@@ -103,7 +111,8 @@ class _Network:
 
     def _search(self, numbers: Iterable[int], output: frozenset[int]) -> list[tuple[int, int]]:
         order = list(numbers)
-        found = best_path([self.labels[k] for k in order], output, self.sizes)
+        given = frozenset([n for n, k in enumerate(order) if not self.operands[k].children])
+        found = best_path([self.labels[k] for k in order], output, self.sizes, given)
         names = [*order, *range(self.made, self.made + len(found))]
         return [(names[i], names[j]) for i, j in found]
 

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from einad.ir.spec import Labels
+from einad.plan.exact import ELEMENT, FLOP, Path
 
-Path = tuple[tuple[int, int], ...]
-Search = Callable[[Sequence[Labels], frozenset[int], Sequence[int]], Path]
+Labels = frozenset[int]
+Search = Callable[[Sequence[Labels], Labels, Sequence[int], int], Path | None]
 
 LEAVES, ROUNDS = 8, 4
 
 
 class Tree:
-    """A contraction tree: ``children[v]`` are a step's operands, ``kept[v]`` the labels of a result."""
+    """A contraction tree: ``children[v]`` are a step's operands, ``kept[v]`` the labels of a result.
 
-    def __init__(
-        self, path: Path, inputs: Sequence[frozenset[int]], output: frozenset[int], extents: Sequence[int]
-    ) -> None:
+    ``cost[v]`` is what a step costs: its FLOPs times `FLOP`, and the elements it reads and writes times `ELEMENT`.
+    """
+
+    def __init__(self, path: Path, inputs: Sequence[Labels], output: Labels, extents: Sequence[int]) -> None:
         self.count = len(inputs)
         self.extents = extents
         self.output = output
         self.children = {self.count + n: pair for n, pair in enumerate(path)}
         self.root = self.count + len(path) - 1
-        self.kept: dict[int, frozenset[int]] = dict(enumerate(inputs))
+        self.kept: dict[int, Labels] = dict(enumerate(inputs))
         self._next = self.root + 1
+        self._sizes: dict[Labels, int] = {}
         self._label(inputs)
+        self.cost = {v: self._cost(v) for v in self.children}
 
-    def _label(self, inputs: Sequence[frozenset[int]]) -> None:
+    def _label(self, inputs: Sequence[Labels]) -> None:
         """A label leaves a result once all its operands lie below it."""
         total: dict[int, int] = {}
         for labels in inputs:
@@ -36,7 +39,7 @@ class Tree:
         below: dict[int, dict[int, int]] = {n: dict.fromkeys(labels, 1) for n, labels in enumerate(inputs)}
         for v in self.order():
             i, j = self.children[v]
-            counts = dict(below.pop(i))
+            counts = below.pop(i)
             for label, n in below.pop(j).items():
                 counts[label] = counts.get(label, 0) + n
             open_labels = {label: n for label, n in counts.items() if label in self.output or n < total[label]}
@@ -53,17 +56,21 @@ class Tree:
                 stack.extend(self.children[v])
         return found[::-1]
 
-    def size(self, labels: frozenset[int]) -> int:
+    def size(self, labels: Labels) -> int:
         """The number of elements over labels."""
-        total = 1
-        for label in labels:
-            total *= self.extents[label]
+        total = self._sizes.get(labels)
+        if total is None:
+            total = 1
+            for label in labels:
+                total *= self.extents[label]
+            self._sizes[labels] = total
         return total
 
-    def cost(self, v: int) -> int:
-        """The multiplications of a step."""
+    def _cost(self, v: int) -> int:
         i, j = self.children[v]
-        return self.size(self.kept[i] | self.kept[j])
+        both, mine = self.kept[i] | self.kept[j], self.kept[v]
+        flops = self.size(both) if both == mine else 2 * self.size(both)
+        return flops * FLOP + (self.size(self.kept[i]) + self.size(self.kept[j]) + self.size(mine)) * ELEMENT
 
     def frontier(self, v: int) -> tuple[list[int], list[int]]:
         """Up to 8 operands that make up step ``v``, the most costly steps opened first; and the steps opened."""
@@ -72,7 +79,7 @@ class Tree:
             inner = [leaf for leaf in leaves if leaf in self.children]
             if not inner:
                 break
-            chosen = max(inner, key=self.cost)
+            chosen = max(inner, key=self.cost.__getitem__)
             leaves.remove(chosen)
             leaves.extend(self.children[chosen])
             opened.append(chosen)
@@ -81,27 +88,19 @@ class Tree:
     def replace(self, v: int, leaves: Sequence[int], opened: Sequence[int], path: Path) -> None:
         """Put another path over the same leaves in place of the opened steps; ``v`` stays the number of its root."""
         for step in opened:
-            del self.children[step]
-        numbers = list(leaves)
+            del self.children[step], self.cost[step]
+        numbers, below = list(leaves), [1 << k for k in range(len(leaves))]
         for n, (i, j) in enumerate(path):
-            number = v if n == len(path) - 1 else self._next
-            self._next += number != v
             a, b = numbers[i], numbers[j]
+            number = v
+            if n < len(path) - 1:
+                number, self._next = self._next, self._next + 1
+                rest = [self.kept[leaf] for k, leaf in enumerate(leaves) if not (below[i] | below[j]) >> k & 1]
+                self.kept[number] = (self.kept[a] | self.kept[b]) & self.kept[v].union(*rest)
             self.children[number] = (a, b)
+            self.cost[number] = self._cost(number)
             numbers.append(number)
-            if number != v:
-                outside = [self.kept[leaf] for k, leaf in enumerate(leaves) if not self._covers(number, leaf)]
-                needed = self.kept[v].union(*outside)
-                self.kept[number] = (self.kept[a] | self.kept[b]) & needed
-
-    def _covers(self, v: int, leaf: int) -> bool:
-        stack = [v]
-        while stack:
-            u = stack.pop()
-            if u == leaf:
-                return True
-            stack.extend(self.children.get(u, ()) if u != leaf else ())
-        return False
+            below.append(below[i] | below[j])
 
     def path(self) -> Path:
         """The tree as a path."""
@@ -114,10 +113,11 @@ class Tree:
         return tuple(found)
 
 
-def refine(
-    path: Path, inputs: Sequence[frozenset[int]], output: frozenset[int], extents: Sequence[int], search: Search
-) -> Path:
-    """The path with every subtree of up to 8 operands replaced by a cheaper one, where there is one."""
+def refine(path: Path, inputs: Sequence[Labels], output: Labels, extents: Sequence[int], search: Search) -> Path:
+    """The path with every subtree of up to 8 operands replaced by a cheaper one, where there is one.
+
+    ``search(inputs, output, extents, below)`` gives a path that costs less than ``below``, or None.
+    """
     tree = Tree(path, inputs, output, extents)
     for _ in range(ROUNDS):
         improved = [_improve(tree, v, search) for v in tree.order()]
@@ -132,12 +132,9 @@ def _improve(tree: Tree, v: int, search: Search) -> bool:
     leaves, opened = tree.frontier(v)
     if len(leaves) < 3:
         return False
-    before = sum(tree.cost(step) for step in opened)
-    found = search([tuple(tree.kept[leaf]) for leaf in leaves], tree.kept[v], tree.extents)
-    saved = dict(tree.children), dict(tree.kept)
+    below = sum([tree.cost[step] for step in opened])
+    found = search([tree.kept[leaf] for leaf in leaves], tree.kept[v], tree.extents, below)
+    if found is None:
+        return False
     tree.replace(v, leaves, opened, found)
-    steps = [step for step in tree.children if step == v or step not in saved[0]]
-    if sum(tree.cost(step) for step in steps) < before:
-        return True
-    tree.children, tree.kept = saved
-    return False
+    return True

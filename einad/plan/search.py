@@ -5,87 +5,101 @@ A path is a list of pairs of operand numbers; the result of step ``s`` of ``n`` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from importlib import import_module
+from typing import Any
 
 from opt_einsum import paths
 
+from einad.caching import Cache
 from einad.ir.spec import Labels
 from einad.plan.cost import pair_flops
+from einad.plan.exact import Path, exact_path
 from einad.plan.refine import refine
 
-EXHAUSTIVE, DYNAMIC = 6, 9
-CACHED_PATHS = 4096
+EXACT = 9
+DIRECTORY = "EINAD_CACHE_DIR"
+PATHS: Cache[Path] = Cache(4096)
 
-Path = tuple[tuple[int, int], ...]
 
+def best_path(
+    inputs: Sequence[Labels], output: frozenset[int], sizes: Mapping[int, int], late: frozenset[int] = frozenset()
+) -> Path:
+    """A good path: the best there is up to 9 operands, above that greedy with subtrees improved afterwards.
 
-def best_path(inputs: Sequence[Labels], output: frozenset[int], sizes: Mapping[int, int]) -> Path:
-    """A good path: dynamic programming up to 9 operands, above that greedy with subtrees improved afterwards.
+    Among equally good ones the operands ``late`` are contracted late: what is given is shared more often than products
+    of it, so that derivatives find more in common.
 
     >>> best_path([(0, 1), (1, 2), (2,)], frozenset([0]), {0: 5, 1: 6, 2: 7})
     ((1, 2), (0, 3))
     """
     if len(inputs) < 3:
         return ((0, 1),) if len(inputs) == 2 else ()
+    problem = _renumbered(inputs, output, sizes)
+    key = problem, late
+    found = PATHS.get(key)
+    if found is None:
+        found = _search(*problem, late)
+        PATHS.put(key, found)
+    return found
+
+
+Problem = tuple[tuple[Labels, ...], frozenset[int], tuple[int, ...]]
+
+
+def _renumbered(
+    inputs: Sequence[Iterable[int]], output: frozenset[int], sizes: Mapping[int, int] | Sequence[int]
+) -> Problem:
+    """Labels by first appearance, and their extents, so that equal networks have equal paths."""
     numbers: dict[int, int] = {}
     for labels in inputs:
         for label in labels:
             numbers.setdefault(label, len(numbers))
     renamed = tuple([tuple([numbers[label] for label in labels]) for labels in inputs])
     kept = frozenset([numbers[label] for label in output if label in numbers])
-    extents = tuple([max(1, sizes[label]) for label in numbers])
-    return _search(renamed, kept, extents)
+    return renamed, kept, tuple([max(1, sizes[label]) for label in numbers])
 
 
-@lru_cache(CACHED_PATHS)
-def _search(inputs: tuple[Labels, ...], output: frozenset[int], extents: tuple[int, ...]) -> Path:
-    greedy = _run(paths.greedy, inputs, output, extents)
-    if len(inputs) <= DYNAMIC:
-        return min(exact_path(inputs, output, extents), greedy, key=lambda path: _flops(path, inputs, output, extents))
-    return refine(greedy, [frozenset(labels) for labels in inputs], output, extents, exact_path)
-
-
-def exact_path(inputs: Sequence[Labels], output: frozenset[int], extents: Sequence[int]) -> Path:
-    """The path with the fewest FLOPs that exhaustive search (up to 6 operands) and dynamic programming find.
-
-    Neither is always the best: opt_einsum's exhaustive search leaves some outer products out, and its dynamic
-    programming some sums.
-    """
-    found = _run(paths.dynamic_programming, inputs, output, extents)
-    if len(inputs) > EXHAUSTIVE:
+def _search(inputs: tuple[Labels, ...], output: frozenset[int], extents: tuple[int, ...], late: frozenset[int]) -> Path:
+    if len(inputs) <= EXACT:
+        found = exact_path(inputs, output, extents, late=late)
+        assert found is not None
         return found
-    other = _run(paths.optimal, inputs, output, extents)
-    return min(found, other, key=lambda path: _flops(path, inputs, output, extents))
+    return _through_files(inputs, output, extents) if os.environ.get(DIRECTORY) else _improved(inputs, output, extents)
 
 
-def _run(
-    search: Callable[..., Sequence[Sequence[int]]],
-    inputs: Sequence[Labels],
-    output: frozenset[int],
-    extents: Sequence[int],
-) -> Path:
+def _improved(inputs: tuple[Labels, ...], output: frozenset[int], extents: tuple[int, ...]) -> Path:
     sets = [frozenset(labels) for labels in inputs]
-    return _numbered(search(sets, output, dict(enumerate(extents))), len(inputs))
+    greedy: Any = paths.ssa_greedy_optimize(sets, output, dict(enumerate(extents)))
+    return refine(tuple(greedy), sets, output, extents, search_again)
 
 
-def _flops(path: Path, inputs: Sequence[Labels], output: frozenset[int], extents: Sequence[int]) -> int:
-    return path_flops(path, inputs, output, dict(enumerate(extents)))
+def _through_files(inputs: tuple[Labels, ...], output: frozenset[int], extents: tuple[int, ...]) -> Path:
+    """The path another process has found, if any. Hashes and files are imported only here: most never need them."""
+    files: Any = import_module("einad.plan.stored_paths").open_store(os.environ[DIRECTORY])
+    found: Path | None = files.load((inputs, output, extents), len(inputs))
+    if found is None:
+        found = _improved(inputs, output, extents)
+        files.save((inputs, output, extents), found)
+    return found
 
 
-def _numbered(path: Sequence[Sequence[int]], count: int) -> Path:
-    """A path by positions in a shrinking list as a path by numbers; steps of several operands go left to right."""
-    alive = list(range(count))
-    found: list[tuple[int, int]] = []
-    for step in path:
-        group = [alive[position] for position in sorted(step)]
-        alive = [number for number in alive if number not in group]
-        left = group[0]
-        for right in group[1:]:
-            found.append((left, right))
-            left = count + len(found) - 1
-        alive.append(left)
-    return tuple(found)
+def search_again(
+    inputs: Sequence[frozenset[int]], output: frozenset[int], extents: Sequence[int], below: int
+) -> Path | None:
+    """The exact search, with what it found for equal subtrees kept: regular networks consist of few different ones."""
+    problem = _renumbered([sorted(labels) for labels in inputs], output, extents)
+    return exact_cached(*problem, below)
+
+
+@lru_cache(4096)
+def exact_cached(
+    inputs: tuple[Labels, ...], output: frozenset[int], extents: tuple[int, ...], below: int
+) -> Path | None:
+    """`exact_path`, with its last results kept."""
+    return exact_path(inputs, output, extents, below)
 
 
 def path_flops(path: Path, inputs: Sequence[Labels], output: frozenset[int], sizes: Mapping[int, int]) -> int:

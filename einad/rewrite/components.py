@@ -9,12 +9,13 @@ consumer can compose them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 
 from einad.ir import build
 from einad.ir.expr import DType, Einsum, Node, promote
+from einad.ir.spec import canonical
 from einad.rewrite.compose import Labels, Product
 from einad.rewrite.rank import Rank
 
@@ -33,6 +34,8 @@ def split_components(product: Product, rank: RankOf) -> Node:
         return product.build()
     contracted = product.contracted
     order = _canonical_order(product, rank)
+    if not contracted:
+        return order.build() if len(order.operands) <= MAX_FACTORS else _few_factors(order, rank).build()
     inputs: list[Labels] = []
     operands: list[Node] = []
     for group in _connected(order.inputs, contracted):
@@ -43,25 +46,36 @@ def split_components(product: Product, rank: RankOf) -> Node:
             labels, core = _core(order, sorted(group))
             inputs.append(labels)
             operands.append(core)
+    whole = product.over(inputs, operands)
     if len(operands) > MAX_FACTORS:
-        inputs, operands = _grouped(inputs, operands, product)
-    return _canonical_order(replace(product, inputs=inputs, operands=operands), rank).build()
+        return _few_factors(whole, rank).build()
+    return _canonical_order(whole, rank).build()
 
 
 def _canonical_order(product: Product, rank: RankOf) -> Product:
     """Operands by rank, equal ones by where their labels stand in the output; so are the axes of symmetric operands."""
-    place = {label: n for n, label in reversed(list(enumerate(product.output)))}
+    operands = product.operands
+    place: dict[int, int] = {}
+    for n, label in enumerate(product.output):
+        place.setdefault(label, n)
     last = len(place)
 
     def places(labels: Labels) -> list[int]:
         return [place.get(label, last) for label in labels]
 
-    inputs = []
-    for labels, operand in zip(product.inputs, product.operands, strict=True):
+    inputs = list(product.inputs)
+    for k, operand in enumerate(operands):
         axes = swapped_axes(operand)
-        inputs.append(labels if axes is None else min(labels, tuple([labels[axis] for axis in axes]), key=places))
-    order = sorted(range(len(inputs)), key=lambda i: (rank(product.operands[i]), places(inputs[i])))
-    return replace(product, inputs=[inputs[i] for i in order], operands=[product.operands[i] for i in order])
+        if axes is not None:
+            inputs[k] = min(inputs[k], tuple([inputs[k][axis] for axis in axes]), key=places)
+    if len(operands) < 2:
+        return product.over(inputs, operands)
+    ranks = [rank(operand) for operand in operands]
+    if len(set(operands)) == len(operands):  # no two ranks are equal
+        order = sorted(range(len(inputs)), key=ranks.__getitem__)
+    else:
+        order = sorted(range(len(inputs)), key=lambda i: (ranks[i], places(inputs[i])))
+    return product.over([inputs[i] for i in order], [operands[i] for i in order])
 
 
 def swapped_axes(node: Node) -> tuple[int, ...] | None:
@@ -83,13 +97,13 @@ def swapped_axes(node: Node) -> tuple[int, ...] | None:
     return tuple([output.index(exchanged[label]) for label in output])
 
 
-def _grouped(inputs: list[Labels], operands: list[Node], product: Product) -> tuple[list[Labels], list[Node]]:
+def _few_factors(product: Product, rank: RankOf) -> Product:
     """``a[i] b[i] c[j] .. -> (a b)[i] c[j]``: factors of equal labels as one, so that long products stay formulas."""
     groups: dict[Labels, list[Node]] = {}
-    for labels, operand in zip(inputs, operands, strict=True):
+    for labels, operand in zip(product.inputs, product.operands, strict=True):
         groups.setdefault(labels, []).append(operand)
     found = [_pointwise_product(labels, group, product.dtype) for labels, group in groups.items()]
-    return [labels for labels, _ in found], [factor for _, factor in found]
+    return _canonical_order(product.over([labels for labels, _ in found], [factor for _, factor in found]), rank)
 
 
 def _pointwise_product(labels: Labels, group: list[Node], wanted: DType) -> tuple[Labels, Node]:
@@ -104,27 +118,37 @@ def _core(product: Product, group: list[int]) -> tuple[Labels, Node]:
     inputs = [product.inputs[i] for i in group]
     operands = [product.operands[i] for i in group]
     kept = set(product.output)
-    labels = tuple(dict.fromkeys(label for part in inputs for label in part if label in kept))
+    labels = tuple([label for label in dict.fromkeys(chain(*inputs)) if label in kept])
     dtype = core_dtype(operands, product.dtype)
-    return labels, build.einsum(inputs, labels, operands, product.sizes, 1, dtype)
+    spec, names = canonical(inputs, labels)
+    return labels, Einsum(spec, tuple(operands), tuple([product.sizes[name] for name in names]), 1, dtype)
 
 
 def core_dtype(operands: list[Node], wanted: DType) -> DType:
     """The dtype a contraction is computed in: the operands' promoted with the result's."""
-    return np.result_type(promote(tuple(operands)), wanted)
+    found = promote(tuple(operands))
+    return found if found is wanted else np.result_type(found, wanted)
 
 
 def _connected(inputs: list[Labels], contracted: set[int]) -> list[list[int]]:
     """Positions of operands, grouped where they share contracted labels."""
-    groups: list[tuple[set[int], list[int]]] = []
+    if len(inputs) == 1:
+        return [[0]]
+    group = list(range(len(inputs)))
+    first: dict[int, int] = {}
+
+    def find(position: int) -> int:
+        while group[position] != position:
+            group[position] = group[group[position]]
+            position = group[position]
+        return position
+
     for position, labels in enumerate(inputs):
-        summed, members = contracted.intersection(labels), [position]
-        rest = []
-        for other_labels, other in groups:
-            if summed.isdisjoint(other_labels):
-                rest.append((other_labels, other))
-            else:
-                summed |= other_labels
-                members = other + members
-        groups = [*rest, (summed, members)]
-    return [members for _, members in groups]
+        for label in labels:
+            if label in contracted:
+                a, b = find(first.setdefault(label, position)), find(position)
+                group[min(a, b)] = max(a, b)
+    found: dict[int, list[int]] = {}
+    for position in range(len(inputs)):
+        found.setdefault(find(position), []).append(position)
+    return [found[last] for last in sorted(found)]

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from einad.ir import build
 from einad.ir.expr import DType, Einsum, Node, Scalar, promote
+from einad.ir.spec import canonical
 
 Labels = tuple[int, ...]
 
 
-@dataclass
+@dataclass(slots=True)
 class Product:
     """An Einsum taken apart: operands with their labels, the output's labels, sizes and coefficient."""
 
@@ -29,7 +31,7 @@ class Product:
     @property
     def contracted(self) -> set[int]:
         """The labels summed over."""
-        return {label for labels in self.inputs for label in labels}.difference(self.output)
+        return set(chain(*self.inputs)).difference(self.output)
 
     def build(self) -> Node:
         """The Einsum again; its operand itself where it changes nothing; zeros where the coefficient is 0."""
@@ -40,7 +42,13 @@ class Product:
             (only,) = self.operands
             if self.inputs[0] == self.output and len(set(self.output)) == only.ndim and only.dtype == self.dtype:
                 return only
-        return build.einsum(self.inputs, self.output, self.operands, self.sizes, self.coefficient, self.dtype)
+        spec, labels = canonical(self.inputs, self.output)
+        sizes = tuple([self.sizes[label] for label in labels])
+        return Einsum(spec, tuple(self.operands), sizes, self.coefficient, self.dtype)
+
+    def over(self, inputs: list[Labels], operands: list[Node]) -> Product:
+        """The same product of other operands."""
+        return Product(inputs, operands, self.output, self.sizes, self.coefficient, self.dtype)
 
 
 def compose(node: Einsum, children: Sequence[Node], inlined: Callable[[Node], bool]) -> Product:
@@ -49,6 +57,9 @@ def compose(node: Einsum, children: Sequence[Node], inlined: Callable[[Node], bo
     A label that stands on no operand and not in the output after unification (a summed broadcast) becomes a factor
     of its size. Ends: every application removes a node. Value: exact in exact arithmetic, for any choice.
     """
+    chosen = [isinstance(child, Einsum) and inlined(child) for child in children]
+    if not any(chosen):
+        return _apart(node, children)
     sizes = list(node.sizes)
     parent = list(range(len(sizes)))
     inputs: list[Labels] = []
@@ -60,8 +71,8 @@ def compose(node: Einsum, children: Sequence[Node], inlined: Callable[[Node], bo
             label = parent[label]
         return label
 
-    for labels, child in zip(node.spec.inputs, children, strict=True):
-        if not (isinstance(child, Einsum) and inlined(child)):
+    for labels, child, opened in zip(node.spec.inputs, children, chosen, strict=True):
+        if not (opened and isinstance(child, Einsum)):
             inputs.append(labels)
             operands.append(child)
             continue
@@ -76,11 +87,17 @@ def compose(node: Einsum, children: Sequence[Node], inlined: Callable[[Node], bo
 
     inputs = [tuple([find(label) for label in labels]) for labels in inputs]
     output = tuple([find(label) for label in node.spec.output])
-    used = {label for labels in inputs for label in labels}.union(output)
+    used = set(chain(*inputs, output))
     for label in range(len(sizes)):
         if parent[label] == label and label not in used:
             coefficient = coefficient * sizes[label]
     return Product(inputs, operands, output, {label: sizes[label] for label in used}, coefficient, node.dtype)
+
+
+def _apart(node: Einsum, children: Sequence[Node]) -> Product:
+    """An Einsum over other operands, taken apart; every label of its spec stands somewhere."""
+    sizes = dict(enumerate(node.sizes))
+    return Product(list(node.spec.inputs), list(children), node.spec.output, sizes, node.coefficient, node.dtype)
 
 
 def keeps_value(inner: Einsum) -> bool:

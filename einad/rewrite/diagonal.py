@@ -42,12 +42,19 @@ def _wanted(roots: Sequence[Node]) -> dict[Node, Axes]:
     """The nodes needed on a diagonal only: for each axis, the first axis that every consumer sets equal to it."""
     found: dict[Node, Axes] = {root: _all(root) for root in roots}
     order = topological(roots)
+    if not any(_reads_diagonal(node) for node in order):
+        return {}
     for node in reversed(order):
         if not _is_reducible(node, found[node]):
             found[node] = _all(node)
         for child, labels in zip(node.children, _uses(node, found[node]), strict=True):
             found[child] = _firsts(zip(found[child], labels, strict=True) if child in found else labels)
     return {node: axes for node, axes in found.items() if axes != _all(node)}
+
+
+def _reads_diagonal(node: Node) -> bool:
+    """Whether some operand of an einsum has a label twice; without such a node nothing is needed on a diagonal."""
+    return isinstance(node, Einsum) and any(len(set(labels)) < len(labels) for labels in node.spec.inputs)
 
 
 def _all(node: Node) -> Axes:

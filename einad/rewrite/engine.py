@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from einad.ir.expr import Add, Affine, Einsum, Node, Step
-from einad.ir.walk import rebuild, transform, use_counts
+from einad.ir.walk import rebuild, topological, transform, use_counts
 from einad.rewrite.components import RankOf, split_components
 from einad.rewrite.compose import Product, compose, keeps_value
 from einad.rewrite.deltas import distribute
@@ -31,17 +31,20 @@ def normal_form(roots: Sequence[Node], passes: int = 20) -> list[Node]:
     Passes are repeated until nothing changes, at most ``passes`` times: a pass may leave a node with one use that had
     two before. Two passes do nearly all there is to do.
     """
-    found = list(roots)
+    found, rank, settled = list(roots), Ranks(), set[Node]()
     for _ in range(passes):
-        before, found = found, _pass(found)
+        before, found = found, _pass(found, rank, settled)
         if found == before:
             break
     return found
 
 
-def _pass(roots: Sequence[Node]) -> list[Node]:
-    rank = Ranks()
-    counts = use_counts(roots)
+def _pass(roots: Sequence[Node], rank: Ranks, settled: set[Node]) -> list[Node]:
+    """One pass. ``settled`` collects einsums that are split and sums that are merged: nothing is to be done about them
+    until their operands change.
+    """
+    order = topological(roots)
+    counts = use_counts(roots, order)
     uses: dict[Node, int] = {}
 
     def use_count(node: Node) -> int:
@@ -50,24 +53,35 @@ def _pass(roots: Sequence[Node]) -> list[Node]:
     def single_use(node: Node) -> bool:
         return use_count(node) == 1
 
+    def is_opened(child: Node) -> bool:
+        return isinstance(child, Add) and single_use(child)
+
     def rule(node: Node, children: tuple[Node, ...]) -> Node:
+        same = node in settled and children == node.children
+        new = node
         if isinstance(node, Einsum):
-            new = _product(compose(node, children, _chooser(children, use_count)), rank, single_use)
-        elif isinstance(node, Add):
-            new = _sum(node, children, rank, single_use)
-        else:
+            inlined = _chooser(children, use_count)
+            if not same or any(inlined(child) for child in children):
+                new = _product(compose(node, children, inlined), rank, single_use, settled)
+        elif not isinstance(node, Add):
             new = rebuild(node, children)
+        elif not same or any(is_opened(child) for child in children):
+            new = _sum(node, children, rank, single_use)
+            settled.update([new] if isinstance(new, Add) else [])  # a sum that is factored is a product
         uses[new] = uses.get(new, 0) + counts[node]
         rank(new)
         return new
 
-    return transform(roots, rule)
+    return transform(roots, rule, None, order)
 
 
-def _product(product: Product, rank: RankOf, single_use: Callable[[Node], bool]) -> Node:
+def _product(product: Product, rank: RankOf, single_use: Callable[[Node], bool], settled: set[Node]) -> Node:
     parts = distribute(product)
     if parts is None:
-        return split_components(product, rank)
+        found = split_components(product, rank)
+        if found not in product.operands and not any(isinstance(child, Add) for child in found.children):
+            settled.add(found)  # sums may be distributed later on
+        return found
     terms = tuple([split_components(part, rank) for part in parts])
     return _sum(Add(*terms), terms, rank, single_use)
 
@@ -117,7 +131,8 @@ def flatten_contractions(roots: Sequence[Node]) -> list[Node]:
     The order of contraction is chosen afterwards over all operands together, so that ``sum(A @ B)`` needs no matrix
     product. At most nine operands meet, where the search for the best order is exhaustive.
     """
-    counts = use_counts(roots)
+    order = topological(roots)
+    counts = use_counts(roots, order)
 
     def rule(node: Node, children: tuple[Node, ...]) -> Node:
         if not isinstance(node, Einsum) or not node.spec.contracted or _structured(children):
@@ -132,7 +147,7 @@ def flatten_contractions(roots: Sequence[Node]) -> list[Node]:
             return rebuild(node, children)
         return compose(node, children, lambda child: child in chosen).build()
 
-    return transform(roots, rule)
+    return transform(roots, rule, None, order)
 
 
 def _is_product(node: Node) -> bool:

@@ -34,31 +34,39 @@ class Ranks:
 
     def __call__(self, node: Node) -> Rank:
         """The node's sort key."""
-        found = self._keys.get(node)
+        keys = self._keys
+        found = keys.get(node)
         if found is not None:
             return found
-        for n in topological([node], self._keys):
-            if n not in self._keys:
-                self._keys[n] = self._rank(n, [self._keys[child] for child in n.children])
-        return self._keys[node]
+        try:
+            found = keys[node] = self._rank(node, [keys[child] for child in node.children])
+        except KeyError:
+            for n in topological([node], keys):
+                if n not in keys:
+                    keys[n] = self._rank(n, [keys[child] for child in n.children])
+            found = keys[node]
+        return found
 
     def _rank(self, node: Node, below: list[Rank]) -> Rank:
+        if not below:
+            first = (len(node.name), node.name) if isinstance(node, Input) else NO_INPUT
+            return Rank(first, 0, hash((*_own(node), *node.shape)), len(self._keys))
         signatures = [rank.signature for rank in below]
         if isinstance(node, Add):
             signatures.sort()
-        first = (len(node.name), node.name) if isinstance(node, Input) else NO_INPUT
-        return Rank(
-            min([rank.first for rank in below], default=first),
-            max([rank.height + 1 for rank in below], default=0),
-            hash((*_own(node), *node.shape, *signatures)),
-            len(self._keys),
-        )
+        signature = hash((*_own(node), *node.shape, *signatures))
+        if len(below) == 1:
+            (only,) = below
+            return Rank(only.first, only.height + 1, signature, len(self._keys))
+        height = 1 + max([rank.height for rank in below])
+        return Rank(min([rank.first for rank in below]), height, signature, len(self._keys))
 
 
 def _own(node: Node) -> tuple[object, ...]:
     """What a node is beside its shape and children, as numbers and tuples of numbers."""
     if isinstance(node, Einsum):
-        return 1, node.spec, node.sizes, node.coefficient, node.dtype.num
+        known = node.coefficient == node.coefficient  # the hash of nan is an address
+        return 1, node.spec, node.sizes, node.coefficient if known else 0, node.dtype.num
     if isinstance(node, Map):
         return 2, crc32(node.row.name.encode())
     if isinstance(node, Call):

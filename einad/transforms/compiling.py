@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from functools import wraps
 from threading import Lock
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakSet
 
 import numpy as np
 
 from einad import pipeline
-from einad.containers import LEAF, Structure, flatten, unflatten
+from einad.containers import Structure, flatten, rebuilder, unflatten
 from einad.front.tensor import Tensor
-from einad.ir.expr import Input
+from einad.ir.expr import Input, Node
+from einad.plan.memory import as_bytes
 from einad.plan.plan import Plan
-from einad.transforms.tracing import Run, as_value, parameter_names, to_user
+from einad.transforms.tracing import Run, as_value, parameter_names
 
-CACHE_SIZE = 256
 REASON = (
     "inside ea.jit a tensor has no value yet, so it cannot steer Python code or become a number; "
     "write np.where instead of if, or call the function without ea.jit"
@@ -26,33 +26,57 @@ REASON = (
 
 
 class Compiled:
-    """A function's plan for one set of shapes and dtypes, with the container of its result."""
+    """A function's plan for one set of shapes and dtypes, and how its result is put together.
 
-    def __init__(self, plan: Plan, structure: Structure, inputs: list[Input]) -> None:
-        self.plan, self.structure = plan, structure
+    ``direct(args)`` is the result for a tuple of arrays of the right shapes and dtypes, which it does not check.
+    """
+
+    def __init__(self, plan: Plan, structure: Structure, inputs: Sequence[Node], outputs: Sequence[Node]) -> None:
+        self.plan = plan
         self.dtypes = [node.dtype for node in inputs]
+        self.finish = rebuilder(structure, ["" if node.ndim else "[()]" for node in outputs])
+        self.direct = _direct(plan, self.finish)
 
-    def __call__(self, leaves: list[Any]) -> Any:
+    def __call__(self, leaves: Sequence[Any]) -> Any:
         """The function's result for the leaves of its arguments."""
         given = [leaf for leaf in leaves if is_dynamic(leaf)]
         pairs = zip(given, self.dtypes, strict=True)
-        values = self.plan(*[x if type(x) is np.ndarray else np.asarray(x, dtype) for x, dtype in pairs])
-        if self.structure is LEAF:
-            return to_user(values[0])
-        return unflatten(self.structure, [to_user(value) for value in values])
+        arrays = [x if type(x) is np.ndarray else np.asarray(x, dtype) for x, dtype in pairs]
+        return self.finish(self.plan(*arrays))
 
 
-def jit(f: Callable[..., Any], *, fast_math: bool = False) -> Callable[..., Any]:
+def _direct(plan: Plan, finish: Callable[[Sequence[Any]], Any]) -> Callable[[tuple[Any, ...]], Any]:
+    run, constants = plan.run, plan.constants
+    if constants:
+        return lambda args: finish(run(*args, *constants))
+    return lambda args: finish(run(*args))
+
+
+def jit(
+    f: Callable[..., Any],
+    *,
+    fast_math: bool = False,
+    threads: int | None = None,
+    memory_limit: int | str | None = None,
+) -> Callable[..., Any]:
     """Trace ``f`` once per shapes and dtypes of its arguments, and run the plan from then on.
 
     Arrays, NumPy scalars and Python floats are arguments of the plan; a Python float takes the dtype of the
     floating-point arrays beside it. Python ints, bools, strings and other hashable objects are constants: another
-    value is another plan. Arrays that ``f`` closes over are constants, copied when it is traced. The last 256 plans of
-    a function are kept. Inside another transform ``jit(f)`` is ``f``.
+    value is another plan. Arrays that ``f`` closes over are constants, copied when it is traced. The 256 plans of a
+    function made last are kept (`einad.set_cache_size`). Inside another transform ``jit(f)`` is ``f``.
 
     ``fast_math`` lets the planner multiply out products over sums where that takes fewer FLOPs. It can lose all digits:
     the squared norm of ``A B' - T`` with a residual of 1e-8 becomes a difference of terms of size 1, good to 1e-16,
     while the value is 1e-16 itself. Off by default, and never worth it near an optimum.
+
+    ``threads`` is into how many parts the whole program may be split along a label such as that of a batch, each on a
+    thread of its own: None splits large programs where it pays, over the CPUs that the process may use (or as many as
+    ``EINAD_NUM_THREADS`` says), 1 never splits. What is not split has the threads of BLAS, as ever.
+
+    ``memory_limit``, a number of bytes or text such as ``"200 MB"``, is the most that a plan's temporaries and results
+    take at once. Where the plan would take more, values are computed again or the function is run in slices, whichever
+    costs less; what cannot fit raises `MemoryLimitError` before anything is allocated.
 
     Examples
     --------
@@ -61,25 +85,68 @@ def jit(f: Callable[..., Any], *, fast_math: bool = False) -> Callable[..., Any]
     >>> float(double_sum(np.ones(3)))
     6.0
     """
-    cache: OrderedDict[Hashable, Compiled] = OrderedDict()
-    lock = Lock()
+    cache = JitCache()
+    entries = cache.entries
+    limit = None if memory_limit is None else as_bytes(memory_limit)
 
     @wraps(f)
     def compiled(*args: Any, **kwargs: Any) -> Any:
+        key: Hashable = tuple([(x.shape, x.dtype) if type(x) is np.ndarray else None for x in args])
+        known = entries.get(key)
+        if known is not None and not kwargs:
+            return known.direct(args)
         leaves, structure = flatten((args, kwargs))
-        key = (structure, *[_leaf_key(leaf) for leaf in leaves])
-        if Tensor in key:
-            return f(*args, **kwargs)
-        found = cache.get(key)
+        if kwargs or any(type(x) is not np.ndarray for x in args):
+            key = (structure, *[_leaf_key(leaf) for leaf in leaves])
+            if Tensor in key:
+                return f(*args, **kwargs)
+        found = entries.get(key)
         if found is None:
-            found = compile_function(f, args, kwargs, "jit", fast_math)
-            with lock:
-                cache[key] = found
-                while len(cache) > CACHE_SIZE:
-                    cache.popitem(last=False)
+            found = compile_function(f, args, kwargs, "jit", fast_math, threads, limit)
+            cache.put(key, found)
         return found(leaves)
 
     return compiled
+
+
+class JitCache:
+    """The plans of one function. Entries are looked up without a lock; those made first are forgotten first."""
+
+    limit: ClassVar[int] = 256
+    every: ClassVar[WeakSet[JitCache]] = WeakSet()
+
+    def __init__(self) -> None:
+        self.entries: dict[Hashable, Compiled] = {}
+        self.made = 0
+        self._lock = Lock()
+        self.every.add(self)
+
+    def put(self, key: Hashable, made: Compiled) -> None:
+        """Enter a plan, and forget what is over the limit."""
+        with self._lock:
+            self.made += 1
+            self.entries[key] = made
+            self._trim()
+
+    def clear(self) -> None:
+        """Forget all plans."""
+        with self._lock:
+            self.entries.clear()
+            self.made = 0
+
+    @classmethod
+    def resize(cls, limit: int) -> None:
+        """Set how many plans each function may keep."""
+        if limit < 1:
+            raise ValueError(f"a jitted function keeps at least 1 plan, got {limit}")
+        cls.limit = limit
+        for each in list(cls.every):
+            with each._lock:
+                each._trim()
+
+    def _trim(self) -> None:
+        for key in list(self.entries)[: max(0, len(self.entries) - self.limit)]:
+            self.entries.pop(key, None)
 
 
 def plan(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Plan:
@@ -95,7 +162,15 @@ def plan(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Plan:
     return compile_function(f, args, kwargs, "plan").plan
 
 
-def compile_function(f: Callable[..., Any], args: Any, kwargs: Any, purpose: str, fast_math: bool = False) -> Compiled:
+def compile_function(
+    f: Callable[..., Any],
+    args: Any,
+    kwargs: Any,
+    purpose: str,
+    fast_math: bool = False,
+    threads: int | None = None,
+    memory_limit: int | None = None,
+) -> Compiled:
     """Trace ``f`` on tensors without values and plan what it returns."""
     leaves, structure = flatten((args, kwargs))
     weak = _weak_dtype(leaves)
@@ -105,8 +180,8 @@ def compile_function(f: Callable[..., Any], args: Any, kwargs: Any, purpose: str
         traced = [_abstract(run, leaf, name, weak, inputs) for leaf, name in zip(leaves, names, strict=True)]
         traced_args, traced_kwargs = unflatten(structure, traced)
         nodes, result = run.nodes(run.call(traced_args, traced_kwargs))
-        made = pipeline.compile_plan(nodes, inputs, fast_math)
-        return Compiled(replace(made, notes=tuple(run.trace.notes)), result, inputs)
+        made = pipeline.compile_plan(nodes, inputs, fast_math, threads, memory_limit)
+        return Compiled(replace(made, notes=(*run.trace.notes, *made.notes)), result, inputs, nodes)
 
 
 def _weak_dtype(leaves: list[Any]) -> Any:
