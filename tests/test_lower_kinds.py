@@ -186,3 +186,12 @@ def test_any_layout_of_the_inputs_gives_the_same_value(spec: str) -> None:
         given = [layouts_of(x)[choice] for x in arrays]
         expected = np.einsum(spec, *given, optimize=True)
         np.testing.assert_allclose(plan(*given)[0], expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("spec", ["aib,abj->ij", "aib,abj->ji", "aicb,abj->icj"])
+def test_labels_between_summed_ones_are_multiplied_apart(spec: str) -> None:
+    """A large operand is not transposed: the products for each outer summed label are added afterwards."""
+    sizes = {"a": 60, "b": 70, "i": 80, "j": 5, "c": 3}
+    plan, arrays = plan_of(spec, sizes)
+    assert all(step.bytes < 1.5 * arrays[0].nbytes for step in plan.steps)
+    assert [step.kind for step in plan.steps if step.kind != "view"][-2:] in (["batched gemm", "reduce"], ["reduce", "copy"])

@@ -126,7 +126,8 @@ def _product(
     function = "matmul_rows" if chosen.rows else "dot" if plain else "matmul"
     args = [chosen.first, chosen.second]
     target = _emit(function, args, chosen.groups, sizes, dtype, kind, flops, program, chosen.rows)
-    return _finish(target, chosen.groups, a, b, sizes, dtype, program)
+    result = _finish(target, chosen.groups, a, b, sizes, dtype, program)
+    return sum_out(result, set(output), dtype, program) if chosen.apart else result
 
 
 def _product_into(

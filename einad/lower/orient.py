@@ -3,7 +3,8 @@
 Orientations are scored by the bytes that must be copied, of the operands now and of the result by those who read it,
 and by the time of the product itself (`einad.lower.gemm`). Where the summed labels of an operand stand between
 others, as in ``T[c,a,d] B[a,b]``, the outer ones may count as a batch: each ``T[c]`` is multiplied by ``B``, and
-nothing is copied.
+nothing is copied. Where the others stand between summed labels, as in ``T[a,c,b] B[a,b,d]``, the outer summed labels
+may: each ``T[a]`` is multiplied by ``B[a]``, and the products are added afterwards.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class Roles(NamedTuple):
 class Orientation(NamedTuple):
     """The arguments of the call, the groups of its result, and the layout it is written into (None: as it comes).
 
-    ``batched`` says that the call has batch axes, ``rows`` how many rows to multiply at once (None: all).
+    ``batched`` says that the call has batch axes, ``rows`` how many rows to multiply at once (None: all), ``apart``
+    which labels of the result are still to be summed.
     """
 
     first: Operand
@@ -41,10 +43,14 @@ class Orientation(NamedTuple):
     into: Groups | None = None
     batched: bool = False
     rows: int | None = None
+    apart: Labels = ()
 
 
 class _Order(NamedTuple):
-    """Roles with an orientation: ``rows`` and ``columns`` are those of the result; ``flipped`` takes b first."""
+    """Roles with an orientation: ``rows`` and ``columns`` are those of the result; ``flipped`` takes b first.
+
+    ``apart`` are summed labels that count as a batch.
+    """
 
     flipped: bool
     batch: Labels
@@ -52,11 +58,14 @@ class _Order(NamedTuple):
     columns: Labels
     summed: Labels
     into: Labels | None = None
+    apart: Labels = ()
 
     @property
     def result(self) -> Labels:
         """The labels of the result in memory."""
-        return (*self.batch, *self.rows, *self.columns) if self.into is None else self.into
+        if self.into is not None:
+            return self.into
+        return (*[label for label in self.batch if label not in self.apart], *self.rows, *self.columns)
 
 
 def orient(
@@ -73,7 +82,7 @@ def orient(
     best: tuple[tuple[float, bool, bool], _Call] | None = None
     for order in dict.fromkeys(_orders(roles, a, b, layout)):
         call = _call(a, b, order, plain, program)
-        moved = call.copied + layout.penalty(order.result) * nbytes
+        moved = call.copied + call.apart * dtype.itemsize + layout.penalty(order.result) * nbytes
         score = moved + product_cost(*call.shape, call.is_row_major), order.result != wish, order.into is not None
         if best is None or score < best[0]:
             best = score, call
@@ -95,6 +104,12 @@ class _Call(NamedTuple):
     def copied(self) -> int:
         """The bytes of the operands that are copied."""
         return self.first.copied + self.second.copied
+
+    @property
+    def apart(self) -> int:
+        """The elements of products that are written and read again to be added."""
+        items, m, _, n = self.shape
+        return 2 * items * m * n if self.order.apart else 0
 
 
 def _call(a: View, b: View, order: _Order, plain: bool, program: Program) -> _Call:
@@ -145,6 +160,7 @@ def _orders(roles: Roles, a: View, b: View, layout: Layout) -> Iterator[_Order]:
                 rows, columns = (right, left) if flipped else (left, right)
                 yield _Order(flipped, batch, rows, columns, summed, wished)
     yield from _wider_batches(roles, a, b)
+    yield from _sums_apart(roles, a, b)
 
 
 def _wider_batches(roles: Roles, a: View, b: View) -> Iterator[_Order]:
@@ -161,6 +177,20 @@ def _wider_batches(roles: Roles, a: View, b: View) -> Iterator[_Order]:
         left, right = (inner, roles.right) if view is a else (roles.left, inner)
         yield _Order(False, batch, left, right, roles.summed)
         yield _Order(True, batch, right, left, roles.summed)
+
+
+def _sums_apart(roles: Roles, a: View, b: View) -> Iterator[_Order]:
+    """Orders that multiply for each value of the outer summed labels of an operand, and add afterwards."""
+    for view, free in ((a, roles.left), (b, roles.right)):
+        places = [n for n, label in enumerate(view.stored) if label in free]
+        if not places:
+            continue
+        outer = tuple([label for label in view.stored[: places[0]] if label in roles.summed])
+        inner = tuple([label for label in roles.summed if label not in outer])
+        if outer and any(label in inner for label in view.stored[places[-1] :]):
+            batch = (*roles.batch, *outer)
+            yield _Order(False, batch, roles.left, roles.right, inner, None, outer)
+            yield _Order(True, batch, roles.right, roles.left, inner, None, outer)
 
 
 def _consecutive(order: Labels, part: Labels) -> bool:
@@ -192,7 +222,7 @@ def _orientation(call: _Call) -> Orientation:
         )
         into = tuple(dict.fromkeys(into))
     rows = block_rows(*call.shape[1:]) if len(sides) == 2 and call.plain and call.is_row_major else None
-    return Orientation(call.first, call.second, (*singles, *sides), into, bool(order.batch), rows)
+    return Orientation(call.first, call.second, (*singles, *sides), into, bool(order.batch), rows, order.apart)
 
 
 def _readable(view: View, groups: Sequence[Labels], program: Program) -> Operand:
