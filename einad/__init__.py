@@ -19,7 +19,6 @@ from einad.errors import (
     NotationError,
     ShapeError,
 )
-from einad.factored import FactoredTensor
 from einad.plan.plan import Plan
 from einad.transforms import (
     cache_info,
@@ -42,6 +41,7 @@ from einad.transforms import (
 
 if TYPE_CHECKING:
     from einad.expression import Expression, expr
+    from einad.factored import FactoredTensor
 
 __version__ = "0.1.0"
 
@@ -75,9 +75,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The door for index notation opens when it is first used: it is a third of the package's import time."""
+    """What is loaded when it is first used: index notation alone is a third of the package's import time."""
     if name in ("Expression", "expr"):
         module = import_module("einad.expression")
         globals().update(Expression=module.Expression, expr=module.expr)
+        return globals()[name]
+    if name == "FactoredTensor":
+        globals()[name] = import_module("einad.factored").FactoredTensor
         return globals()[name]
     raise AttributeError(f"module 'einad' has no attribute {name!r}")

@@ -2,7 +2,7 @@
 
 Every function is NumPy's own, which records an expression when it meets a traced tensor and computes at once on plain
 arrays; ``__all__`` lists what einad can differentiate. Only `array` and `asarray` do more: they take nested lists
-that hold traced tensors, where ``np.array`` would ask them for their values.
+that hold traced tensors, where ``np.array`` would ask them for their values; and `take`, whose indices may be traced.
 
 Examples
 --------
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from einad.front.indexing import take as _take
 from einad.front.numpy_joining import array as _joined
 from einad.front.numpy_table import known_names as _known_names
 from einad.front.tensor import innermost_trace as _innermost_trace
@@ -34,7 +35,7 @@ _DTYPES = (
 )  # fmt: skip
 
 _traceable = [name for name in _known_names() if "." not in name]
-__all__ = sorted({*_traceable, *_CREATION, *_CONSTANTS, *_DTYPES, "array", "asarray", "linalg"})  # noqa: PLE0605  # the table knows
+__all__ = sorted({*_traceable, *_CREATION, *_CONSTANTS, *_DTYPES, "array", "asarray", "fft", "linalg"})  # noqa: PLE0605  # the table knows
 
 
 def array(object: Any, dtype: Any = None, **kwargs: Any) -> Any:  # type: ignore[no-redef]  # noqa: A002
@@ -56,6 +57,13 @@ def asarray(a: Any, dtype: Any = None, **kwargs: Any) -> Any:  # type: ignore[no
     if _innermost_trace(a) is None:
         return np.asarray(a, dtype, **kwargs)
     return _record(_joined, (a, dtype), kwargs)
+
+
+def take(a: Any, indices: Any, axis: int | None = None, **kwargs: Any) -> Any:  # type: ignore[no-redef]
+    """``np.take``, whose indices may be traced where the array is not (NumPy asks such indices for their values)."""
+    if _innermost_trace((a, indices)) is None:
+        return np.take(a, indices, axis, **kwargs)
+    return _record(_take, (a, indices, axis), kwargs)
 
 
 def __getattr__(name: str) -> Any:

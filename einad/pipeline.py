@@ -10,26 +10,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from importlib import import_module
 from typing import Any, NamedTuple
 
-from einad.backends.limit import plan_within
 from einad.backends.numpy import compile_program
-from einad.backends.parts import split_plan
 from einad.backends.threads import split_threads
 from einad.caching import Cache
-from einad.ir.expr import Add, Affine, Array, Call, Einsum, Input, Literal, Map, Node, Step, scalar_key
+from einad.ir.expr import Add, Array, Call, Einsum, Input, Literal, Map, Node, Structured, scalar_key
 from einad.ir.walk import substitute, topological
 from einad.lower.graph import lower
 from einad.lower.order import reorder
 from einad.plan.cost import graph_bytes, graph_flops
 from einad.plan.paths import binarise
 from einad.plan.plan import Plan
-from einad.plan.split_choice import LEAST_TIME, best_split
 from einad.rewrite.batch import batch
 from einad.rewrite.distribute import distribute
 from einad.rewrite.engine import normalise
 from einad.rewrite.equal import merge_equal
 from einad.rewrite.scale import share_coefficients
+from einad.rewrite.selection import scale_before_scatters
 from einad.rewrite.summed import sum_products
 from einad.rewrite.symmetry import use_symmetry
 
@@ -179,18 +178,28 @@ def _plan(
         for n, (name, leaf) in enumerate(zip(named, leaves, strict=True))
     ]
     graph = substitute(roots, dict(zip(leaves, inputs, strict=True)))
-    merged = share_coefficients(sum_products(merge_equal(binarise(normalise(graph)))))
+    merged = scale_before_scatters(share_coefficients(sum_products(merge_equal(binarise(normalise(graph))))))
     batched = batch(merged)
     graph = use_symmetry(batched)
-    chosen = best_split(graph, threads, 0 if forced else LEAST_TIME)
-    if chosen is None:
-        made = compile_graph(graph, inputs)
-    else:
-        made = split_plan(chosen.split, inputs, chosen.parts, compile_graph)
+    made = _in_parts(graph, inputs, threads, forced) or compile_graph(graph, inputs)
     if memory_limit is None or made.peak_bytes <= memory_limit:
         return made
     others = [] if batched == merged else [use_symmetry(merged)]
-    return plan_within([graph, *others], inputs, memory_limit)
+    within: Plan = _late("backends.limit").plan_within([graph, *others], inputs, memory_limit)
+    return within
+
+
+def _in_parts(graph: Sequence[Node], inputs: Sequence[Input], threads: int, forced: bool) -> Plan | None:
+    """The plan in parts for several threads, where that is estimated to be faster, or forced."""
+    if threads < 2:
+        return None
+    found: Plan | None = _late("backends.parts").best_in_parts(graph, inputs, threads, forced, compile_graph)
+    return found
+
+
+def _late(name: str) -> Any:
+    """A module that is loaded when it is first needed, to keep the import of einad short."""
+    return import_module(f"einad.{name}")
 
 
 def compile_graph(graph: Sequence[Node], inputs: Sequence[Input]) -> Plan:
@@ -232,9 +241,7 @@ def _entry(node: Node, children: tuple[int, ...]) -> Hashable:
         return "add", children
     if isinstance(node, Call):
         return "call", node.row, node.params, children
-    if isinstance(node, Affine):
-        return "affine", node.shape, node.coefficients, node.offset
-    if isinstance(node, Step):
-        return "step", node.shape, node.offset
+    if isinstance(node, Structured):
+        return type(node), node.shape, node.dtype.str, *[getattr(node, field) for field in node.fields], children
     assert isinstance(node, Input)
     raise KeyError(f"no value was given for the input {node.name!r}")

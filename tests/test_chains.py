@@ -85,7 +85,7 @@ def compiled(roots, inputs, grouped=True, threads=1, fused=False):
         return chain_groups.group_chains(program, threads, fused) if grouped else program
 
     with (
-        mock.patch.object(backend, "group_chains", group),
+        mock.patch.object(backend, "_chained", group),
         mock.patch.object(texts, "available", return_value=fused),
         mock.patch.object(texts, "Switch", Switch),
     ):

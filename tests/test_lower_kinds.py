@@ -194,4 +194,29 @@ def test_labels_between_summed_ones_are_multiplied_apart(spec: str) -> None:
     sizes = {"a": 60, "b": 70, "i": 80, "j": 5, "c": 3}
     plan, arrays = plan_of(spec, sizes)
     assert all(step.bytes < 1.5 * arrays[0].nbytes for step in plan.steps)
-    assert [step.kind for step in plan.steps if step.kind != "view"][-2:] in (["batched gemm", "reduce"], ["reduce", "copy"])
+    assert [step.kind for step in plan.steps if step.kind != "view"][-2:] in (
+        ["batched gemm", "reduce"],
+        ["reduce", "copy"],
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
+@pytest.mark.parametrize("exponent", [2, 3, 4, 7, 13, 64, -2, -3, -5])
+def test_whole_powers_are_products(exponent: int, dtype: str) -> None:
+    """NumPy's power of a negative number takes as long as two hundred products."""
+    (x,) = operands("ij->ij", {"i": 5, "j": 6}, dtype)
+    x = x / np.abs(x) * (0.5 + np.abs(x) / 4)
+    plan = ea.plan(lambda x: x**exponent, x)
+    assert "power" not in plan.source()
+    (value,) = plan(x)
+    assert value.dtype == x.dtype
+    np.testing.assert_allclose(value, x**exponent, rtol=2e-5 if dtype == "float32" else 1e-12)
+
+
+def test_powers_of_broadcasts_of_numbers_and_of_integers() -> None:
+    x = np.array([1.0, -2.0, 3.0])
+    np.testing.assert_allclose(ea.plan(lambda x: np.broadcast_to(x, (2, 3)) ** 3, x)(x)[0], [x**3, x**3])
+    np.testing.assert_allclose(ea.plan(lambda x: (2 * x[:, None]) ** 5, x)(x)[0], (2 * x[:, None]) ** 5)
+    n = np.array([-3, 2, 7])
+    np.testing.assert_array_equal(ea.plan(lambda n: n**3, n)(n)[0], n**3)
+    assert ea.grad(lambda x: np.sum(x**3))(x).tolist() == [3.0, 12.0, 27.0]

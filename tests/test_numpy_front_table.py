@@ -14,6 +14,7 @@ from einad.ops.pointwise import POINTWISE
 DTYPES = ["float64", "float32", "complex128", "int64", "uint8", "bool"]
 REAL = ["float64", "float32", "int64", "uint8"]
 FLOATS = ["float64", "float32", "complex64"]
+SPECTRA = ["float64", "float32", "complex128", "complex64", "int64"]
 M = np.array([[3.0, 1.0, 2.0], [1.0, 5.0, 4.0]])
 
 
@@ -134,6 +135,19 @@ CASES = [
     case("take", lambda a: np.take(a, [[1, -1], [0, 1]], axis=1), (2, 3)),
     case("take flat", lambda a: a.take([5, 0]), (2, 3)),
     case("take_along_axis", lambda a: np.take_along_axis(a, np.array([[0], [-1]]), axis=1), (2, 3)),
+    case("take wrap", lambda a: np.take(a, [[7, -4]], 0, mode="wrap"), (2, 3)),
+    case("argsort", lambda a: np.argsort(a, axis=0), (4, 3)),
+    case("argsort stable", lambda a: np.argsort(a, axis=None, kind="stable"), (4, 3)),
+    case("sort", lambda a: np.sort(a), (4, 3)),
+    case("sort flat", lambda a: np.sort(a, None), (4, 3)),
+    case("argpartition", lambda a: np.argpartition(a, (1, -1), axis=0), (4, 3), dtypes=REAL),
+    case("partition", lambda a: np.partition(a, 2)[:, 2], (3, 4)),
+    case("median", lambda a: np.median(a), (3, 4), dtypes=REAL),
+    case("median axes", lambda a: np.median(a, axis=(0, 2), keepdims=True), (3, 2, 3), dtypes=[*REAL, "complex64"]),
+    case("compress", lambda a: np.compress([True, False, True], a, axis=1), (2, 3)),
+    case("compress flat", lambda a: np.compress([False, True], a), (2, 3)),
+    case("extract", lambda a: np.extract([[True, False, True], [False, False, True]], a), (2, 3)),
+    case("choose", lambda a, b: np.choose([[0, 1, 1]], [a, b]), (2, 3), (3,)),
     # reductions
     case("sum", lambda a: np.sum(a), (2, 3)),
     case("sum axes", lambda a: a.sum(axis=(0, -1), keepdims=True), (2, 3, 4)),
@@ -198,6 +212,12 @@ CASES = [
     case("dsplit", lambda a: np.dsplit(a, 2), (1, 1, 4)),
     case("diff", lambda a: np.diff(a), (2, 4)),
     case("diff twice", lambda a: np.diff(a, 2, 0, prepend=0), (4, 2), dtypes=FLOATS),
+    case("convolve", lambda a, v: np.convolve(a, v), (5,), (3,)),
+    case("correlate", lambda a, v: np.correlate(a, v), (5,), (3,)),
+    case("lib.stride_tricks.sliding_window_view", lambda a: np.lib.stride_tricks.sliding_window_view(a, 2, 1), (2, 4)),
+    case("ediff1d", lambda a: np.ediff1d(a), (5,), dtypes=FLOATS),
+    case("gradient", lambda a: np.gradient(a, axis=1), (2, 4), dtypes=FLOATS),
+    case("cumprod", lambda a: np.cumprod(a, 1), (2, 3)),
     case("trapezoid", lambda a: np.trapezoid(a, dx=0.5), (2, 4), dtypes=FLOATS),
     case("trapezoid x", lambda a, x: np.trapezoid(a, x, axis=0), (4, 2), (4,), dtypes=FLOATS),
     # elementwise functions that are no ufuncs
@@ -228,6 +248,23 @@ CASES = [
     case("allclose", lambda a: [bool(np.allclose(a, a)), bool(np.allclose(a, a + 1))], (2, 3), dtypes=FLOATS),
     case("array_equal", lambda a, b: [bool(np.array_equal(a, a)), bool(np.array_equal(a, b))], (2, 3), (3,)),
     case("array_equiv", lambda a: [bool(np.array_equiv(a, a[:1])), bool(np.array_equiv(a, a[0]))], (2, 3)),
+    # Fourier transforms
+    case("fft.fft", lambda a: np.fft.fft(a), (2, 3), dtypes=SPECTRA),
+    case("fft.ifft", lambda a: np.fft.ifft(a), (2, 3), dtypes=SPECTRA),
+    case("fft.hfft", lambda a: np.fft.hfft(a), (2, 3), dtypes=SPECTRA),
+    case("fft.irfft", lambda a: np.fft.irfft(a), (2, 3), dtypes=SPECTRA),
+    case("fft.fft2", lambda a: np.fft.fft2(a), (2, 3), dtypes=SPECTRA),
+    case("fft.ifft2", lambda a: np.fft.ifft2(a), (2, 3), dtypes=SPECTRA),
+    case("fft.irfft2", lambda a: np.fft.irfft2(a), (2, 3), dtypes=SPECTRA),
+    case("fft.fftn", lambda a: np.fft.fftn(a), (2, 3), dtypes=SPECTRA),
+    case("fft.ifftn", lambda a: np.fft.ifftn(a), (2, 3), dtypes=SPECTRA),
+    case("fft.irfftn", lambda a: np.fft.irfftn(a), (2, 3), dtypes=SPECTRA),
+    case("fft.rfft", lambda a: np.fft.rfft(a), (2, 3), dtypes=REAL),
+    case("fft.ihfft", lambda a: np.fft.ihfft(a), (2, 3), dtypes=REAL),
+    case("fft.rfft2", lambda a: np.fft.rfft2(a), (2, 3), dtypes=REAL),
+    case("fft.rfftn", lambda a: np.fft.rfftn(a), (2, 3), dtypes=REAL),
+    case("fft.fftshift", lambda a: np.fft.fftshift(a), (2, 3)),
+    case("fft.ifftshift", lambda a: np.fft.ifftshift(a), (2, 3)),
 ]  # fmt: skip
 
 
@@ -242,6 +279,7 @@ def test_as_numpy(f, shapes, dtype, evaluate):
 NEWER = {
     "unstack": (lambda a: np.unstack(a, axis=1), [(2, 3)]),
     "cumulative_sum": (lambda a: np.cumulative_sum(a, axis=1, include_initial=True), [(2, 3)]),
+    "cumulative_prod": (lambda a: np.cumulative_prod(a, axis=1, include_initial=True), [(2, 3)]),
     "matvec": (lambda a, b: np.matvec(a, b), [(2, 2, 3), (3,)]),
     "vecmat": (lambda a, b: np.vecmat(a, b), [(3,), (2, 3, 2)]),
 }

@@ -311,7 +311,7 @@ def test_nested_traces_use_the_latest():
 @pytest.mark.parametrize(
     ("f", "message"),
     [
-        (lambda x: np.sort(x), r"np\.sort is not known to einad"),
+        (lambda x: np.unique(x), r"np\.unique is not known to einad"),
         (lambda x: np.linalg.svd(x), r"np\.linalg\.svd is not known to einad"),
         (lambda x: np.frexp(x), r"np\.frexp is not known to einad"),
         (lambda x: np.add.at(x, 0, 1), r"np\.add\.at is not known to einad"),
@@ -322,7 +322,7 @@ def test_nested_traces_use_the_latest():
         (lambda x: np.sum(x, None, None, X), r"np\.sum with out= cannot be traced"),
         (lambda x: operator.setitem(x, 0, 1.0), r"cannot be changed in place; .* np\.where"),
         (lambda x: np.where(x > 0), r"np\.where with one argument"),
-        (lambda x: np.pad(x, 1, mode="edge"), r"mode='edge' is not supported"),
+        (lambda x: np.pad(x, 1, mode="mean"), r"mode='mean' .* is not supported"),
         (lambda x: x + "a", "unsupported operand"),
         (lambda x: np.add(x, "a"), "not supported|expected a tensor"),
         (lambda x: np.stack([x, None]), "found None"),

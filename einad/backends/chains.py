@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from einad.backends.compiler import Switch
-from einad.backends.kernels import Kernel, available, kernel, runs
+from einad.backends.extra import available
+from einad.backends.kernels import Kernel, kernel, runs
 from einad.backends.memory import SCRATCH, Block
 from einad.backends.threads import free_threads, run_together
 from einad.ir.expr import Array, DType, Shape

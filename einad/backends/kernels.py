@@ -10,9 +10,6 @@ it does not matter when the compiled one takes over.
 
 from __future__ import annotations
 
-import os
-from functools import cache
-from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,16 +57,6 @@ class Kernel(NamedTuple):
         """What kernels have in common that do the same; 0.0 and -0.0, or 1 in two precisions, are not the same."""
         constants = [(name, repr(value), getattr(value, "dtype", None)) for name, value in self.constants]
         return self.text, tuple(constants), self.types
-
-
-def available() -> bool:
-    """Whether chains are compiled: Numba is installed, and not switched off."""
-    return os.environ.get("EINAD_FUSED", "1") != "0" and _is_installed()
-
-
-@cache
-def _is_installed() -> bool:
-    return find_spec("numba") is not None
 
 
 def formula(link: Link) -> str | None:

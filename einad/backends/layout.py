@@ -81,9 +81,10 @@ class Prepared:
         if offset is None:
             return None
         found = self.program.registers[arg.register]
-        source = arg._replace(views=arg.views[:-1], copied=0)
+        cut = next(n for n in reversed(range(len(arg.views))) if arg.views[n][0] != "transpose")
+        source = arg._replace(views=arg.views[:cut], copied=0)
         target = self._name(_at(offset, _shape(found.shape, source), found.dtype))
-        last = arg.views[-1:] if arg.views[-1][0] == "reshape" else ()
+        last = tuple([view for view in arg.views[cut:] if view[0] != "copy"])
         return Copy(target, source, self._viewed(target, last))
 
     def layout(self, used: Collection[str]) -> Callable[[Array], tuple[Array, ...]]:

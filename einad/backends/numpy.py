@@ -8,24 +8,24 @@ functions, because compiling one takes time that grows faster than its length.
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from itertools import count
 from typing import Any
 
 import numpy as np
 
-from einad.backends.kernels import available
+from einad.backends.extra import available
 from einad.backends.memory import BLOCKS
 from einad.backends.numpy_text import FUNCTIONS, Line, Writer
 from einad.backends.threads import cpu_count
 from einad.ir.expr import Array
 from einad.lower.arena import no_arena, place_registers
-from einad.lower.chain_groups import group_chains
-from einad.lower.chains import Chain
 from einad.lower.program import Op, Operand, Program
 from einad.lower.schedule import schedule
 from einad.plan.plan import Plan, PlanInput, PlanStep
 
 CHUNK = 2000
+LEAST_CHAINED = 1 << 17  # bytes
 _numbers = count()
 
 
@@ -34,12 +34,14 @@ def compile_program(program: Program, static: bool = True) -> Plan:
 
     A ``static`` plan has a fixed place in a block of memory for every intermediate result (`einad.lower.arena`).
     """
-    program = group_chains(program, cpu_count(), available(), thrifty=not static)
+    program = _chained(program, thrifty=not static)
     found = schedule(program)
     arena = place_registers(program, found) if static else no_arena(found)
     writer = Writer(program, found, arena)
     lines = [writer.lines(n, op) for n, op in enumerate(program.ops)]
-    run = _compile(program, writer, lines)
+    run, tiny = _compile(program, writer, lines), None
+    if available():
+        run, tiny = import_module("einad.backends.tiny_run").switched(program, run, thrifty=not static)
     inputs = tuple(
         PlanInput(register.name, register.shape, register.dtype)
         for register in program.registers[: program.input_count]
@@ -51,13 +53,27 @@ def compile_program(program: Program, static: bool = True) -> Plan:
             for step in _steps(op, reused is not None, held, program)
         ]
     )
-    return Plan(inputs, steps, arena.peak, run, lambda: _readable(program, writer, lines))
+
+    def text() -> str:
+        state = f"# The program: {tiny.status}\n" if tiny else ""
+        return state + _readable(program, writer, lines)
+
+    return Plan(inputs, steps, arena.peak, run, text)
+
+
+def _chained(program: Program, thrifty: bool) -> Program:
+    """The program with its chains, if it has arrays large enough for any; what makes them is loaded then."""
+    if all(register.nbytes < LEAST_CHAINED for register in program.registers):
+        return program
+    groups = import_module("einad.lower.chain_groups")
+    found: Program = groups.group_chains(program, cpu_count(), available(), thrifty=thrifty)
+    return found
 
 
 def _steps(op: Op, in_place: bool, held: int, program: Program) -> list[PlanStep]:
     """A call as steps of the plan: one, or those of a chain, the first of which is charged with all bytes."""
-    nbytes = _bytes(op, program)
-    if not isinstance(op.options, Chain):
+    nbytes = 0 if in_place and op.function == "copy" else _bytes(op, program)
+    if op.function != "chain":
         return [PlanStep(op.statement, op.kind + (", in place" if in_place else ""), op.flops, nbytes, held)]
     links = [link.op for link in op.options.links]
     kinds = [f"{link.kind}, {'in the same blocks' if n else 'in blocks'}" for n, link in enumerate(links)]
@@ -143,7 +159,7 @@ def _readable(program: Program, writer: Writer, lines: list[list[Line]]) -> str:
     inputs = [
         f"# a{n}: {r.name} {r.dtype}{list(r.shape)}" for n, r in enumerate(program.registers[: program.input_count])
     ]
-    hidden = {*FUNCTIONS, *writer.helpers, "__builtins__", "plan", "part", "lay_out"}
+    hidden = {*FUNCTIONS, *writer.helpers, "__builtins__", "plan", "part", "lay_out", "buffers", "share"}
     constants = [f"# {name}: {_constant_text(value)}" for name, value in writer.namespace.items() if name not in hidden]
     body = []
     for op, group in zip(program.ops, lines, strict=True):

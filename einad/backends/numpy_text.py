@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from einad.backends.chains import buffers, chain_function, chain_text, share
 from einad.backends.layout import Prepared
 from einad.backends.memory import BLOCKS, LEAST_RESULT, RESULTS, SCRATCH
 from einad.backends.products import matmul_rows
 from einad.ir.expr import DType
-from einad.lower import kernels
+from einad.lower import kernels, one_hot_kernels
 from einad.lower.arena import PLACEABLE, Arena
 from einad.lower.blocks import run_blocks
 from einad.lower.placed import Piece
@@ -27,7 +27,6 @@ FUNCTIONS: dict[str, Any] = {
     "borrow": BLOCKS.borrow,
     "box": kernels.box,
     "broadcast_to": np.broadcast_to,
-    "buffers": buffers,
     "copyto": np.copyto,
     "divide": np.divide,
     "empty": np.empty,
@@ -44,11 +43,14 @@ FUNCTIONS: dict[str, Any] = {
     "run_blocks": run_blocks,
     "result": RESULTS.take,
     "running_sum": kernels.running_sum,
-    "share": share,
+    "fourier": kernels.fourier,
+    "real_fourier": kernels.real_fourier,
     "subtract": np.subtract,
     "vecdot": np.vecdot,
     "where": np.where,
     "write_boxes": kernels.write_boxes,
+    "scatter_add": one_hot_kernels.scatter_add,
+    "take": one_hot_kernels.take,
     "zeros": np.zeros,
 }
 
@@ -298,9 +300,10 @@ def _claimed(call: Call) -> list[str]:
 
 
 def _chain(call: Call) -> str:
-    title = f"chain{len(call.writer.helpers)}"
-    call.writer.namespace[title] = chain_function(title, call.op.options, call.writer)
-    call.writer.helpers[title] = chain_text(title, call.op.options, call.writer, comments=True)
+    title, chains = f"chain{len(call.writer.helpers)}", import_module("einad.backends.chains")
+    call.writer.namespace |= {"buffers": chains.buffers, "share": chains.share}
+    call.writer.namespace[title] = chains.chain_function(title, call.op.options, call.writer)
+    call.writer.helpers[title] = chains.chain_text(title, call.op.options, call.writer, comments=True)
     return f"{title}({', '.join(call.args)})"
 
 
@@ -309,8 +312,17 @@ def _running_sum(call: Call) -> str:
     return f"running_sum({call.args[0]}, {axis}, {count}, {offset}, {reverse}, {call.dtype})"
 
 
+def _fourier(call: Call) -> str:
+    return f"{call.op.function}({call.args[0]}, {', '.join(map(repr, call.op.options))})"
+
+
 def _mask(call: Call) -> str:
     return f"where({', '.join(call.args)}, {call.writer.number(Constant(0, call.target.dtype))})"
+
+
+def _scatter_add(call: Call) -> str:
+    index, *values = call.args
+    return f"scatter_add({index}, {', '.join(values) or None}, {call.op.options}, {call.dtype})"
 
 
 _SPECIAL: dict[str, Callable[[Call], str]] = {
@@ -320,11 +332,14 @@ _SPECIAL: dict[str, Callable[[Call], str]] = {
     "cumsum": _running_sum,
     "dot": lambda call: f"{call.args[0]}.dot({', '.join([call.args[1], *([call.out] if call.out else [])])})",
     "diagonal": lambda call: f"{call.args[0]}.diagonal(0, {call.op.options[0]}, {call.op.options[1]})",
+    "fourier": _fourier,
+    "real_fourier": _fourier,
     "gather": _gather,
     "mask": _mask,
     "matmul_rows": lambda call: f"matmul_rows({', '.join([*call.args, str(call.op.options), *call.rest])})",
     "matmul_into": lambda call: f"matmul({call.args[1]}, {call.args[2]}, {call.args[0]})",
     "row": _row,
+    "scatter_add": _scatter_add,
     "sum": _sum,
     "view": lambda call: call.args[0],
     "write": _write,

@@ -20,7 +20,7 @@ from einad.ir.expr import Array, Input, Node
 from einad.ir.walk import topological
 from einad.plan.plan import Plan, PlanInput
 from einad.plan.split import Split
-from einad.plan.split_choice import candidates
+from einad.plan.split_choice import LEAST_TIME, best_split, candidates
 
 Compile = Callable[[Sequence[Node], Sequence[Input]], Plan]
 Run = Callable[..., tuple[Array, ...]]
@@ -174,3 +174,11 @@ def _assemble(split: Split, wholes: Sequence[Array], sums: Sequence[Array]) -> l
     """The outputs in their order: those written by the parts, and the sums of the parts' terms."""
     ready, added = iter(wholes), iter(sums)
     return [next(ready) if node in split.axes else next(added) for node in split.outputs]
+
+
+def best_in_parts(
+    roots: Sequence[Node], inputs: Sequence[Input], threads: int, forced: bool, compile_graph: Compile
+) -> Plan | None:
+    """The plan of the split that is estimated to be fastest; None where none is, unless ``forced``, worth it."""
+    chosen = best_split(roots, threads, 0 if forced else LEAST_TIME)
+    return None if chosen is None else split_plan(chosen.split, inputs, chosen.parts, compile_graph)

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from einad.ir.expr import Add, Affine, Array, Call, Einsum, Input, Literal, Map, Node, Step
+from einad.ir.expr import Add, Array, Call, Einsum, Input, Literal, Map, Node, OneHot, Structured
 from einad.ir.walk import topological
-from einad.ops.structured import dense
+from einad.ops.structured import dense, one_hot
 
 
 def evaluate(roots: Sequence[Node], values: Mapping[Node, Array]) -> list[Array]:
@@ -27,7 +27,9 @@ def evaluate(roots: Sequence[Node], values: Mapping[Node, Array]) -> list[Array]
 def _evaluate(node: Node, args: list[Array]) -> Array:
     if isinstance(node, Literal):
         return node.value
-    if isinstance(node, Affine | Step):
+    if isinstance(node, OneHot):
+        return one_hot(args[0], node.length)
+    if isinstance(node, Structured):
         return dense(node)
     if isinstance(node, Einsum):
         return sum_over_assignments(node, args)

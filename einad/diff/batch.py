@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from einad.ir import build
-from einad.ir.expr import Add, Call, Einsum, Map, Node
+from einad.ir.expr import Add, Call, Einsum, Map, Node, OneHot
 from einad.ir.walk import topological
 
 
@@ -29,6 +29,8 @@ def _batch_node(node: Node, found: Mapping[Node, Node], size: int) -> Node:
         return Map(node.row, *children)
     if isinstance(node, Add):
         return Add(*children)
+    if isinstance(node, OneHot):
+        return OneHot(children[0], node.length)
     assert isinstance(node, Call)
     return node.row.batch(children, *node.params)
 

@@ -93,6 +93,7 @@ def derivation(program: Program, k: int, wrt: str) -> Derivation:
         If the tensor stands inside a function or parenthesis, or not in this statement.
     """
     statement = program.explicit[k]
+    _require_names(statement)
     terms = _terms(statement, wrt)
     names = _new_indices(program, len(terms[0].indices))
     cotangent = Factor(f"{statement.target}_bar", statement.indices)
@@ -110,6 +111,16 @@ def derivation(program: Program, k: int, wrt: str) -> Derivation:
             _einsum_step(solved, signs, names),
         )
     )  # fmt: skip
+
+
+def _require_names(statement: Statement) -> None:
+    """The steps are written for indices that are names."""
+    for factor in factors_of(statement.expression):
+        if not factor.is_plain:
+            raise DerivativeError(
+                f"the steps are written for plain indices, and {expression_text(factor)} stands in "
+                f"'{statement_text(statement)}'; its vjp writes the same deltas out"
+            )
 
 
 def _partial_step(statement: Statement, by: Factor, slopes: list[tuple[Expr, ...]], signs: list[bool]) -> Step:

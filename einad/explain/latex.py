@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from einad.front.notation import Program
+from einad.front.notation_affine import is_plain
 from einad.front.notation_print import number_text
 from einad.front.notation_records import (
     DELTA,
@@ -69,6 +70,8 @@ def expression_latex(expr: Expr) -> str:
     match expr:
         case Number(value):
             return _number(number_text(value))
+        case Factor(name, indices) if expr.padded:
+            return f"\\operatorname{{pad}}({tensor_latex(name, ())})_{{{_indices(indices)}}}"
         case Factor(name, indices):
             return tensor_latex(name, indices)
         case Derivative(of, by):
@@ -150,7 +153,12 @@ def _call(function: str, args: list[str]) -> str:
 
 def _indices(indices: tuple[str, ...]) -> str:
     short = all(len(index) == 1 for index in indices)
-    return ("" if short else ",").join(_symbol(index) for index in indices)
+    return ("" if short else ",").join(map(_index, indices))
+
+
+def _index(index: str) -> str:
+    """A name, or an affine index without its stars: ``2p+r-1``."""
+    return "".join(_symbol(part) if is_plain(part) else part for part in re.findall(r"[^\W\d]\w*|\d+|[+-]", index))
 
 
 def _symbol(name: str) -> str:

@@ -72,7 +72,10 @@ def call_sizes(program: Program, found: Classes, shapes: Mapping[str, Shape], ex
     for relation in relations:
         if relation.primal in others:
             _apply(program, sizes, relation, others[relation.primal])
-    _share(sizes, [relation for relation in relations if relation.primal in program.tensors])
+    shared = [relation for relation in relations if relation.primal in program.tensors]
+    _share(sizes, shared)
+    sizes.resolve()
+    _share(sizes, shared)
     return sizes
 
 

@@ -224,6 +224,11 @@ def expr(text: str) -> Expression:
         further arguments differentiate again, and it is contracted before it is formed. What the target does not
         depend on has the derivative zero; a target that one differentiates by holds what stands upstream of it.
 
+        Indices of tensors on the right may be affine, ``X[n,2*p+r-1]``: strides, dilations, offsets, reversals. A name
+        that no plain axis sizes takes the largest range that stays inside the tensors (write ``i+0`` for ``i`` to size
+        ``i`` so). Indices that leave a tensor are an error, but for ``pad(X)[n,p+r-1]``, which is zero there; the frame
+        of zeros is as wide behind as in front, where a name has to be sized by it.
+
     Returns
     -------
     Expression
@@ -239,6 +244,11 @@ def expr(text: str) -> Expression:
     >>> e = expr("p[n,o] = exp(h[n,o]) / sum[o](exp(h[n,o]))")
     >>> e(h=[[0.0, 0.0]])
     array([[0.5, 0.5]])
+    >>> convolution = expr("y[p] = pad(x)[p+r-1] * k[r]")
+    >>> convolution(x=[1.0, 2.0, 4.0], k=[1.0, 1.0, 1.0])
+    array([3., 7., 6.])
+    >>> print(convolution.vjp("x"))
+    x_bar[a] = δ[a,p+r-1] * y_bar[p] * k[r]
     >>> hessian_vector = expr("f = sum[i](x[i]**3); Hv[i] = d(f, x[i], x[j]) * v[j]")
     >>> hessian_vector(x=[1.0, 2.0], v=[1.0, 1.0])
     array([ 6., 12.])

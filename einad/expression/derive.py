@@ -14,14 +14,16 @@ from typing import Literal
 from einad.diff import sweep
 from einad.errors import DerivativeError
 from einad.front.notation import Program, distinct, fresh, parse
+from einad.front.notation_affine import is_plain, names_in, window
 from einad.front.notation_decompile import Decompiler
 from einad.front.notation_flatten import Flat
 from einad.front.notation_nodes import constant, statement_node
 from einad.front.notation_print import unparse
-from einad.front.notation_records import Call, Factor, Number, Statement, every, factors_of, free
+from einad.front.notation_ranges import affine_uses
+from einad.front.notation_records import DELTA, Call, Factor, Number, Statement, every, factors_of, free
 from einad.front.notation_sizes import Sizes, classes
 from einad.ir import build
-from einad.ir.expr import Add, Input, Node
+from einad.ir.expr import Add, Affine, Input, Node
 
 Kind = Literal["vjp", "grad", "jacobian"]
 Names = tuple[str, ...]
@@ -73,6 +75,7 @@ class _Sweep:
         self.size_names: dict[int, dict[str, None]] = {}
         for (_, index), number in self.sizes.classes.of_index.items():
             self.size_names.setdefault(self.sizes.values[number], {})[index] = None
+        self.windows = self._windows()
         self.roots: dict[int, Node] = {}
         self.axes: dict[str, Names] = {name: program.axis_names(name) for name in program.tensors}
         for name, axes in self.absent.items():
@@ -82,6 +85,15 @@ class _Sweep:
         self.anchors: set[str] = set()
         self.active = self._active()
         self.named = {symbol: name for name, symbol in self.symbols.items()}
+
+    def _windows(self) -> dict[Affine, bool]:
+        """The windows of affine indices in the text, and whether ``pad(..)`` stands around them."""
+        found: dict[Affine, bool] = {}
+        for use in affine_uses(self.program):
+            sizes = {name: self.sizes.of(use.k, name) for name in use.reads.names}
+            tied = window(use.reads, sizes, self.symbols[use.factor.name].shape[use.axis])
+            found[tied] = found.get(tied, True) and use.factor.padded
+        return found
 
     def _active(self) -> set[str]:
         """The tensors that depend on ``wrt``, which they include."""
@@ -123,15 +135,27 @@ class _Sweep:
         ``like`` says which axes are those of which tensor, as (tensor, start, stop). Where the right side does not
         carry an index, the statement of its tensor stays in the text and says the size; inputs come with the call.
         """
-        decompiler = Decompiler(self.named, lambda tensor: self.axes[tensor], self.size_names)
+        decompiler = Decompiler(self.named, lambda tensor: self.axes[tensor], self.size_names, self.windows)
         statement = decompiler.statement(name, node, axes)
         self.written.append(statement)
-        loose = set(statement.indices) - set(free(statement.expression))
+        loose = set(statement.indices) - _plain_names(statement)
         own = {tensor: statement.indices[start:stop] for tensor, start, stop in like}
         for tensor, indices in own.items():
             if tensor not in self.program.outputs:
                 loose.difference_update(indices)
+            else:
+                loose.difference_update(self._alike(tensor, indices, statement))
         self.anchors.update(tensor for tensor, indices in own.items() if not loose.isdisjoint(indices))
+
+    def _alike(self, target: str, indices: Names, written: Statement) -> set[str]:
+        """The indices whose range the same affine indices say in a written statement and in that of a target."""
+        statement = self.program.statements[list(self.program.outputs).index(target)]
+        plain = _plain_names(statement)
+        return {
+            name
+            for name in indices
+            if name not in plain and (found := _standing(name, statement)) and found == _standing(name, written)
+        }
 
     def text(self) -> str:
         """The statements of the text that are still needed, then what was written."""
@@ -264,6 +288,25 @@ def check_wrt(program: Program, wrt: Iterable[str], of: str) -> None:
         raise DerivativeError(f"a tensor is named twice: {', '.join(names)}")
     if of not in program.outputs:
         raise DerivativeError(f"there is no target {of!r} in the text; it has {', '.join(program.outputs)}")
+
+
+def _plain_names(statement: Statement) -> set[str]:
+    """The indices that stand plainly on a factor, which says how long they are; affine ones say only what fits."""
+    factors = [part for part in every(statement.expression) if isinstance(part, Factor)]
+    plain = {
+        name for part in factors for name in part.indices if is_plain(name) and (part.name != DELTA or part.is_plain)
+    }
+    return plain & set(free(statement.expression))
+
+
+def _standing(name: str, statement: Statement) -> set[tuple[bool, str]]:
+    """The affine indices of tensors that hold a name, and whether ``pad(..)`` stands around these."""
+    return {
+        (part.padded, index)
+        for part in factors_of(statement.expression)
+        for index in part.indices
+        if name in names_in(index)
+    }
 
 
 def _is_complex(program: Program) -> bool:

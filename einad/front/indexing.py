@@ -1,25 +1,30 @@
 """``x[...]``: integers, slices, new axes, and integer or boolean arrays.
 
-Basic indices are einsums with an Affine operand. An index array is an einsum with a one-hot matrix, which costs time
-and memory in proportion to (entries of the index) times (size of the axis).
+Basic indices are einsums with an Affine operand, index arrays einsums with a OneHot operand: a gather, whose
+derivative is a scatter-add. Several index arrays are one, of places in their axes merged.
 """
 
 from __future__ import annotations
 
 import operator
+from collections.abc import Sequence
+from math import prod
 from typing import Any, TypeGuard
 
 import numpy as np
 
 from einad.errors import ShapeError
-from einad.front.lifting import as_node, axis_index, broadcast_shape, fit, new_axis, number_like
-from einad.front.numpy_elementwise import row
+from einad.front.lifting import as_node, axis_index, broadcast_shape, fit, new_axis
 from einad.front.numpy_shapes import cut_slice, ravel
 from einad.ir import build
-from einad.ir.expr import Literal, Node
+from einad.ir.expr import Call, Literal, Node, OneHot, Shape
 from einad.ops import structured
+from einad.ops.reductions import FUNCTIONS
+from einad.ops.selection import ARGPARTITION, ARGSORT, POSITIONS, positions
 
 Positions = np.ndarray[Any, Any] | Node
+
+ORDERS = (ARGSORT, ARGPARTITION, FUNCTIONS["argmax"], FUNCTIONS["argmin"])
 
 
 def index(x: Node, key: Any) -> Node:
@@ -126,69 +131,103 @@ def _pick(x: Node, axis: int, position: int) -> Node:
     return structured.pick(x, axis, position % n)
 
 
-def one_hot(positions: Positions, n: int, axis: int) -> Node:
-    """``δ[positions[..], v]`` for v below n; negative positions count from the end.
+def one_hot(indices: Positions, n: int, axis: int, mode: str = "raise") -> Node:
+    """``δ[indices[..], v]`` for v below n; negative indices count from the end.
 
-    Positions known now are checked; traced ones that are out of range give rows of zeros.
+    Indices that are known now are checked now, traced ones when the plan runs.
     """
-    if isinstance(positions, Node):
-        whole = build.cast(positions, np.int64)
-        zeros = number_like(0, whole.dtype, whole.shape)
-        wrapped = row(
-            "where", row("less", whole, zeros), build.add(whole, number_like(n, whole.dtype, whole.shape)), whole
-        )
-        every = fit(Literal(np.arange(n)), (*whole.shape, n))
-        return row("equal", fit(new_axis(wrapped, whole.ndim), every.shape), every)
-    outside = positions[(positions < -n) | (positions >= n)]
-    if outside.size:
-        raise IndexError(f"index {outside.flat[0]} is out of bounds for axis {axis} with size {n}")
-    return Literal(np.equal(np.arange(n), np.where(positions < 0, positions + n, positions)[..., np.newaxis]))
+    if isinstance(indices, Node):
+        return OneHot(indices if _is_order(indices, n) else Call(POSITIONS, (indices,), (n, axis, mode)), n)
+    return OneHot(Literal(positions(indices, n, axis, mode)), n)
 
 
-def _gather(x: Node, advanced: list[tuple[int, Any]], place: int) -> Node:
-    """Contract the indexed axes with one-hot matrices; the axes of the index stand at ``place``."""
-    positions = [entry if _is_array(entry) else np.asarray(entry) for _, entry in advanced]
-    shape = broadcast_shape(*[p.shape for p in positions])
-    labels: list[Any] = list(range(x.ndim))
-    new: list[Any] = [("index", k) for k in range(len(shape))]
-    inputs, operands = [labels], [x]
-    for (axis, _), entry in zip(advanced, positions, strict=True):
-        own = new[len(shape) - entry.ndim :]
-        inputs.append(
-            [("one", axis, k) if n == 1 else label for k, (label, n) in enumerate(zip(own, entry.shape, strict=True))]
-        )
-        inputs[-1].append(axis)
-        operands.append(one_hot(entry, x.shape[axis], axis))
-    taken = {axis for axis, _ in advanced}
-    output: list[Any] = [label for label in labels if label not in taken]
+def _is_order(indices: Node, n: int) -> bool:
+    """Whether indices are positions that a sort or search found in an axis of at most ``n`` entries."""
+    if not isinstance(indices, Call) or indices.row not in ORDERS or indices.dtype != np.intp:
+        return False
+    (x,), axis = indices.children, indices.params[0]
+    assert isinstance(axis, int)
+    return x.shape[axis] <= n
+
+
+def _gather(x: Node, advanced: list[tuple[int, Any]], place: int, mode: str = "raise") -> Node:
+    """The entries of ``x`` at index arrays for some of its axes; the axes of the index stand at ``place``."""
+    indices = [entry if _is_array(entry) else np.asarray(entry) for _, entry in advanced]
+    shape, axes = broadcast_shape(*[each.shape for each in indices]), [axis for axis, _ in advanced]
+    if len(axes) == 1:
+        hot, merged, labels = one_hot(indices[0], x.shape[axes[0]], axes[0], mode), x, list(range(x.ndim))
+    else:
+        hot = _merged_one_hot(indices, [x.shape[axis] for axis in axes], axes, shape)
+        merged = _merge_axes(x, axes)
+        labels = [axes[0], *[axis for axis in range(x.ndim) if axis not in axes]]
+    new = list(range(x.ndim, x.ndim + len(shape)))
+    output = [label for label in range(x.ndim) if label not in axes]
     output[place:place] = new
-    sizes = dict(zip(new, shape, strict=True))
-    return build.einsum(inputs, output, operands, dict(sizes), 1, x.dtype)
+    return build.einsum([labels, [*new, axes[0]]], output, [merged, hot], None, 1, x.dtype)
+
+
+def _merge_axes(x: Node, axes: Sequence[int]) -> Node:
+    """``x`` with some of its axes merged into one, in front, in row-major order."""
+    rest = [axis for axis in range(x.ndim) if axis not in axes]
+    ordered = build.permute(x, (*axes, *rest))
+    return structured.reshape(ordered, (prod([x.shape[axis] for axis in axes]), *[x.shape[axis] for axis in rest]))
+
+
+def _merged_one_hot(indices: Sequence[Positions], sizes: Sequence[int], axes: Sequence[int], shape: Shape) -> Node:
+    """``δ`` of the places in row-major order that several index arrays give together."""
+    whole = prod(sizes)
+    terms: list[Node] = []
+    known: Any = np.zeros(shape, np.intp)
+    stride = whole
+    for entry, n, axis in zip(indices, sizes, axes, strict=True):
+        stride = stride // n if n else 0
+        if isinstance(entry, Node):
+            terms.append(fit(build.scale(Call(POSITIONS, (entry,), (n, axis, "raise")), stride), shape))
+        else:
+            known = known + positions(entry, n, axis, "raise") * stride
+    if not terms:
+        return OneHot(Literal(known), whole)
+    if known.any():
+        terms.append(Literal(known))
+    return OneHot(build.add(*terms), whole)
 
 
 def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise") -> Node:
-    """``a[.., indices, ..]`` along an axis."""
-    if out is not None or mode != "raise":
-        raise TypeError("np.take with out= or mode= is not supported on traced tensors; write x[indices]")
+    """``a[.., indices, ..]`` along an axis; ``mode`` "wrap" or "clip" brings indices into range."""
+    if out is not None:
+        raise TypeError("np.take with out= is not supported on traced tensors; use its result")
+    if mode not in ("raise", "wrap", "clip"):
+        raise ValueError(f"mode of np.take must be 'raise', 'wrap' or 'clip', found {mode!r}")
     node = ravel(a) if axis is None else as_node(a)
     k = axis_index(0 if axis is None else axis, node.ndim)
-    positions = indices if isinstance(indices, Node) else np.asarray(indices)
-    return _gather(node, [(k, _checked(positions))], k)
+    return _gather(node, [(k, _checked(_positions(indices)))], k, mode)
+
+
+def _positions(indices: Any) -> Positions:
+    return indices if isinstance(indices, Node) else np.asarray(indices, None if np.size(indices) else np.intp)
 
 
 def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Node:
     """``a[i, indices[i, j]]`` for each position of the other axes."""
     node = ravel(arr) if axis is None else as_node(arr)
-    positions = _checked(indices if isinstance(indices, Node) else np.asarray(indices))
+    entries = _checked(_positions(indices))
     k = axis_index(0 if axis is None else axis, node.ndim)
-    if positions.ndim != node.ndim:
-        raise ShapeError(f"np.take_along_axis needs indices with {node.ndim} axes, found shape {positions.shape}")
-    target = list(positions.shape)
+    if entries.ndim != node.ndim:
+        raise ShapeError(f"np.take_along_axis needs indices with {node.ndim} axes, found shape {entries.shape}")
+    target = list(entries.shape)
     target[k] = 1
-    hot = one_hot(positions, node.shape[k], k)
     others = broadcast_shape((*node.shape[:k], 1, *node.shape[k + 1 :]), tuple(target))
     labels: list[Any] = [("a", j) if j != k and n != others[j] else j for j, n in enumerate(node.shape)]
-    rows: list[Any] = [("b", j) if j != k and n != others[j] else j for j, n in enumerate(positions.shape)]
+    rows: list[Any] = [("b", j) if j != k and n != others[j] else j for j, n in enumerate(entries.shape)]
     rows[k], output = "new", [*range(k), "new", *range(k + 1, node.ndim)]
-    sizes = {j: others[j] for j in range(node.ndim) if j != k}
-    return build.einsum([labels, [*rows, k]], output, [node, hot], dict(sizes), 1, node.dtype)
+    sizes: dict[Any, int] = {"new": entries.shape[k], **{j: others[j] for j in range(node.ndim) if j != k}}
+    wide = [j for j, n in enumerate(entries.shape) if n != 1]
+    hot = one_hot(_without_axes(entries, wide), node.shape[k], k)
+    return build.einsum([labels, [*[rows[j] for j in wide], k]], output, [node, hot], sizes, 1, node.dtype)
+
+
+def _without_axes(entries: Positions, kept: Sequence[int]) -> Positions:
+    """Index arrays without their axes of size 1."""
+    if isinstance(entries, Node):
+        return structured.drop_axes(entries, tuple([axis for axis in range(entries.ndim) if axis not in kept]))
+    return entries.reshape([entries.shape[axis] for axis in kept])

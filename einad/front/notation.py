@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import NoReturn
 
 from einad.errors import NotationError, point_at
+from einad.front.notation_affine import is_plain, names_of
 from einad.front.notation_print import statement_text, tensor_text, unparse
 from einad.front.notation_read import read
 from einad.front.notation_records import Derivative, Expr, Factor, Statement, every, factors_of, index_names, parts
@@ -70,7 +71,7 @@ class Program:
         for statement in self.statements:
             names.update(dict.fromkeys(statement.indices))
             for part in every(statement.expression):
-                names.update(dict.fromkeys(getattr(part, "indices", ())))
+                names.update(dict.fromkeys(names_of(getattr(part, "indices", ()))))
         return tuple(names)
 
     @cached_property
@@ -83,10 +84,12 @@ class Program:
         return tuple(dict.fromkeys(factor.name for factor in factors_of(self.statements[k].expression)))
 
     def axis_names(self, tensor: str) -> tuple[str, ...]:
-        """A distinct name for each axis of a tensor: those of its indices, others where they repeat.
+        """A distinct name for each axis of a tensor: those of its indices, others where they repeat or are affine.
 
         >>> parse("t = A[i,i]").axis_names("A")
         ('i', 'a')
+        >>> parse("y[p] = x[2*p+r] * w[r]").axis_names("x")
+        ('a',)
         """
         return distinct(self.tensors[tensor])
 
@@ -184,10 +187,10 @@ def _two_places(message: str, text: str, first: int, second: int) -> NoReturn:
 def distinct(indices: tuple[str, ...], taken: frozenset[str] = frozenset()) -> tuple[str, ...]:
     """The names with repeated and taken ones replaced by fresh letters."""
     used = set(taken)
-    avoid = used | set(indices)
+    avoid = used | set(names_of(indices))
     found: list[str] = []
     for index in indices:
-        name = index if index not in used else fresh(avoid)
+        name = index if is_plain(index) and index not in used else fresh(avoid)
         found.append(name)
         used.add(name)
         avoid.add(name)

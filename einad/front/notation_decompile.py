@@ -36,7 +36,8 @@ from einad.front.notation_records import (
     index_names,
 )
 from einad.front.notation_sums import implicit
-from einad.ir.expr import Add, Einsum, Input, Literal, Map, Node, Scalar
+from einad.front.notation_windows import Windows
+from einad.ir.expr import Add, Affine, Einsum, Input, Literal, Map, Node, Scalar
 from einad.ops.pointwise import POINTWISE
 
 Names = tuple[str, ...]
@@ -54,12 +55,19 @@ class Decompiler:
         The names of the axes of a tensor, which indices are called after.
     size_names : mapping, optional
         Names for indices that stand on no tensor, by their size.
+    windows : mapping, optional
+        Windows whose first axis is that of a tensor, and whether ``pad(..)`` stands around it.
     """
 
     def __init__(
-        self, named: Mapping[Node, str], axis_names: Callable[[str], Names], size_names: Hints | None = None
+        self,
+        named: Mapping[Node, str],
+        axis_names: Callable[[str], Names],
+        size_names: Hints | None = None,
+        windows: Mapping[Affine, bool] | None = None,
     ) -> None:
         self.named, self.axis_names, self.size_names = named, axis_names, size_names or {}
+        self.windows = windows or {}
         self._hints: dict[Node, tuple[str | None, ...]] = {}
         self._written: dict[tuple[Node, Names], Expr] = {}
         self._sizes: dict[str, int] = {}
@@ -166,13 +174,23 @@ class Decompiler:
                 factors.append(Factor(DELTA, (called[label], name)))
         used = taken | set(names)
         summed = []
+        windows = Windows(flat, lambda found: self._name(found) is not None, self.windows)
         for label, n in flat.contracted.items():
+            if label in windows.places:
+                continue
             called[label] = self._choose(label, n, flat, used)
             used |= {called[label]}
             summed.append(called[label])
         scope = used
-        for factor, labels in flat.factors:
-            expr = self._again(factor, tuple([called[label] for label in labels]), scope, used)
+        if windows.is_zero:
+            return Number(0)
+        factors += windows.deltas(called)
+        for factor, labels in windows.factors:
+            expr: Expr
+            if windows.places.isdisjoint(labels):
+                expr = self._again(factor, tuple([called[label] for label in labels]), scope, used)
+            else:
+                expr = windows.tensor(str(self._name(factor)), labels, called)
             used |= index_names(expr)
             factors.append(expr)
         return _written(flat.coefficient, factors, summed)

@@ -14,6 +14,7 @@ import numpy as np
 
 from einad.errors import NotationError
 from einad.front.notation import Program
+from einad.front.notation_affine import equation, is_plain, linear, window
 from einad.front.notation_derivatives import Contract, Contraction, Operand, Partial, Variables, unmark
 from einad.front.notation_records import (
     DELTA,
@@ -34,7 +35,7 @@ from einad.front.notation_records import (
 )
 from einad.front.notation_sizes import Sizes, Union
 from einad.ir import build
-from einad.ir.expr import DType, Map, Node, Pointwise, Scalar, promote
+from einad.ir.expr import Affine, DType, Map, Node, Pointwise, Scalar, promote
 from einad.ops.calculus import Term
 from einad.ops.pointwise import POINTWISE, power
 
@@ -143,21 +144,46 @@ class _Builder:
             return self._place(self._product(whole, inner), inner, labels)
         for factor in factors(expr):
             self._gather(factor, gathered)
-        return self._einsum(gathered, summed, labels)
+        return self._einsum(gathered, (*summed, *gathered.places), labels)
 
     def _gather(self, factor: Expr, gathered: _Parts) -> None:
         value = constant(factor)
         if value is not None:
             gathered.multiply(value, divisor=constant(factor.body) if isinstance(factor, Inverse) else None)
         elif isinstance(factor, Factor) and factor.name == DELTA:
-            gathered.union.join(*factor.indices)
+            self._delta(factor, gathered)
         elif isinstance(factor, Derivative):
             gathered.derivatives.append(factor)
         elif isinstance(factor, Factor):
-            gathered.add(factor, self.tensors[factor.name], factor.indices)
+            self._tensor(factor, gathered)
         else:
             indices = free(factor)
             gathered.add(factor, self.node(factor, indices), indices)
+
+    def _delta(self, factor: Factor, gathered: _Parts) -> None:
+        """``δ[i,j]`` makes two names one; ``δ[h,2*p+r]`` is a structured operand."""
+        if factor.is_plain:
+            gathered.union.join(*factor.indices)
+            return
+        found = equation(*factor.indices)
+        gathered.numbers.append(1)
+        if found.terms:
+            shape, steps = tuple([self.size(name) for name in found.names]), tuple([c for _, c in found.terms])
+            gathered.windows.append(Operand(Affine(shape, steps, found.offset), found.names))
+        elif found.offset:
+            gathered.coefficient = 0
+
+    def _tensor(self, factor: Factor, gathered: _Parts) -> None:
+        """A tensor; each affine index is a new name, which a structured operand ties to the names in the index."""
+        node, indices = self.tensors[factor.name], list(factor.indices)
+        for axis, index in enumerate(indices):
+            if not is_plain(index):
+                indices[axis] = place = f"place {len(gathered.places)}"
+                gathered.places[place] = node.shape[axis]
+                found = linear(index)
+                tied = window(found, self._sizes(found.names), node.shape[axis])
+                gathered.windows.append(Operand(tied, (place, *found.names)))
+        gathered.add(factor, node, tuple(indices))
 
     def _einsum(self, gathered: _Parts, summed: Labels, labels: Labels) -> Node:
         """Sum the product; a summed index that stands on no factor still counts its range."""
@@ -165,12 +191,15 @@ class _Builder:
         def find(label: str) -> str:
             return str(gathered.union.find(label))
 
-        sizes = {find(label): self.size(label) for label in (*labels, *summed)}
+        sizes = {find(label): gathered.places.get(label) or self.size(label) for label in (*labels, *summed)}
         inputs = [tuple([find(i) for i in indices]) for indices in gathered.indices]
         output = tuple([find(label) for label in labels])
         operands = _weakened(gathered.factors, gathered.operands)
+        dtype_of = list(operands)
+        operands += [tied.node for tied in gathered.windows]
+        inputs += [tuple([find(name) for name in tied.labels]) for tied in gathered.windows]
         partials = [self._partial(derivative, find) for derivative in gathered.derivatives]
-        dtype = gathered.dtype([*operands, *[node for partial in partials for node in partial.nodes]])
+        dtype = gathered.dtype([*dtype_of, *[node for partial in partials for node in partial.nodes]])
         for label in dict.fromkeys(find(index) for index in summed):
             if not any(label in named for named in (output, *inputs, *[partial.labels for partial in partials])):
                 operands.append(build.full((sizes[label],), 1, bool))
@@ -202,6 +231,8 @@ class _Parts:
         self.operands: list[Node] = []
         self.indices: list[Labels] = []
         self.derivatives: list[Derivative] = []
+        self.windows: list[Operand] = []
+        self.places: dict[str, int] = {}
         self.coefficient: Scalar = 1
         self.numbers: list[Scalar] = []
         self.union = Union()

@@ -48,7 +48,7 @@ def expression_text(expr: Expr) -> str:
         case Number(value):
             return number_text(value)
         case Factor(name, indices):
-            return tensor_text(name, indices)
+            return tensor_text(f"pad({name})" if expr.padded else name, indices)
         case Derivative(of, by):
             return f"d({', '.join(expression_text(part) for part in (of, *by))})"
         case Call(function, args):

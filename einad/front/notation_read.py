@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from einad.errors import NotationError
 from einad.front import notation_records as records
+from einad.front.notation_affine import MAX_COEFFICIENT, affine_text, is_plain, merged
 from einad.front.notation_records import DELTA, Binder, Call, Derivative, Expr, Factor, Number, Power, Statement
 from einad.front.notation_split import MAX_NESTING, Piece, split
 from einad.ops.pointwise import POINTWISE
@@ -65,6 +66,7 @@ class _Reader:
         left = self._tensor(target)
         if left.name in RESERVED or left.name in POINTWISE:
             raise self.fault(target, f"the name {left.name!r} is reserved; choose another for the target")
+        self._require_names(left, "the left side has names as indices", target)
         return Statement(left.name, left.indices, self.expression(node.value), left.at)
 
     def _parse(self) -> ast.stmt:
@@ -107,7 +109,7 @@ class _Reader:
             case ast.Call():
                 return self._call(node)
             case ast.Name() | ast.Subscript():
-                return self._factor(node)
+                return self._padded(node) or self._factor(node)
             case _:
                 raise self.fault(node, _refusals.get(type(node), "this is no part of the notation"))
 
@@ -170,11 +172,52 @@ class _Reader:
             case ast.Name(id=name):
                 return name
             case ast.BinOp() | ast.UnaryOp():
-                raise self.fault(node, "affine indices such as x[2*p + r] are not yet part of the notation")
+                return self._affine(node)
             case ast.Slice():
                 raise self.fault(node, _refusals[ast.Slice])
             case _:
                 raise self.fault(node, "an index is a name such as i, not a number or an expression")
+
+    def _affine(self, node: ast.expr) -> str:
+        terms: list[tuple[str, int]] = []
+        offset, stack = 0, [(node, 1)]
+        while stack:
+            part, c = stack.pop()
+            match part:
+                case ast.BinOp(left, ast.Add() | ast.Sub(), right):
+                    stack += [(right, -c if isinstance(part.op, ast.Sub) else c), (left, c)]
+                case ast.BinOp(left, ast.Mult(), right) if (factor := _whole(left)) is not None:
+                    stack.append((right, c * factor))
+                case ast.BinOp(left, ast.Mult(), right) if (factor := _whole(right)) is not None:
+                    stack.append((left, c * factor))
+                case ast.UnaryOp(ast.USub() | ast.UAdd(), operand):
+                    stack.append((operand, -c if isinstance(part.op, ast.USub) else c))
+                case ast.Name(id=name):
+                    terms.append((name, c))
+                case ast.Constant() if (value := _whole(part)) is not None:
+                    offset += c * value
+                case _:
+                    raise self.fault(part, "an affine index consists of names and whole numbers, such as 2*p + r - 1")
+        found = merged(terms, offset)
+        if not found.terms:
+            raise self.fault(node, "this index holds no name any more: its terms cancel")
+        if max(abs(offset), *[abs(c) for _, c in found.terms]) > MAX_COEFFICIENT:
+            raise self.fault(node, f"the numbers of an affine index are at most {MAX_COEFFICIENT}")
+        return affine_text(found)
+
+    def _padded(self, node: ast.expr) -> Factor | None:
+        """``pad(X)[n, p + r - 1]``."""
+        match node:
+            case ast.Subscript(ast.Call(ast.Name("pad"), [ast.Name(name) as tensor], [])):
+                if name in RESERVED or name in POINTWISE:
+                    raise self.fault(tensor, f"the name {name!r} is reserved; pad(..) takes a tensor")
+                indices = self._indices(node)
+                return Factor(name, indices, self.at(node), padded=not all(map(is_plain, indices)))
+        return None
+
+    def _require_names(self, factor: Factor, rule: str, node: ast.expr) -> None:
+        if not factor.is_plain:
+            raise self.fault(node, f"{rule}, such as Y[i]; affine indices like {factor.indices} stand on the right")
 
     def _call(self, node: ast.Call) -> Expr:
         if node.keywords:
@@ -190,6 +233,8 @@ class _Reader:
         if func.value.id != "sum":
             raise self.fault(func, f"only sum[..](..) takes indices and an argument, found {func.value.id!r}")
         indices = self._indices(func)
+        if not all(map(is_plain, indices)):
+            raise self.fault(func, "sum[..](..) takes names of indices, such as sum[i,j](..)")
         if len(set(indices)) != len(indices):
             raise self.fault(func, "sum names an index twice")
         if len(node.args) != 1:
@@ -212,6 +257,7 @@ class _Reader:
         factor = self._factor(node)
         if factor.name == DELTA:
             raise self.fault(node, "δ is a constant; d differentiates a tensor by tensors")
+        self._require_names(factor, "d(..) takes names as indices", node)
         return factor
 
     def _function(self, node: ast.Call, name: str) -> Expr:
@@ -220,7 +266,7 @@ class _Reader:
         if name == "d":
             return self._derivative(node)
         if name == "pad":
-            raise self.fault(node, "pad(..) is not yet part of the notation")
+            raise self.fault(node, "pad takes the name of a tensor, with the indices behind it: pad(X)[n,p+r-1]")
         row = POINTWISE.get(name)
         if row is None:
             near = get_close_matches(name, POINTWISE, n=3)
@@ -243,3 +289,13 @@ class _Reader:
         """The error that points at a node."""
         at = self.at(node) if isinstance(node, ast.expr) else self.piece.at
         return NotationError(message, self.text, at)
+
+
+def _whole(node: ast.expr) -> int | None:
+    """The whole number that a node is, signed or not."""
+    match node:
+        case ast.Constant(value=value) if type(value) is int:
+            return value
+        case ast.UnaryOp(ast.USub(), operand) if (value := _whole(operand)) is not None:
+            return -value
+    return None

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from einad.front.notation_affine import is_plain, names_of
 from einad.ir.expr import Scalar
 
 DELTA = "δ"
@@ -29,11 +30,25 @@ class Number:
 
 @dataclass(frozen=True)
 class Factor:
-    """``A[i,j]``; a bare name for a scalar; ``δ[i,j]``."""
+    """``A[i,j]``; a bare name for a scalar; ``δ[i,j]``; ``pad(A)[i+1,j]``, zero where an index leaves the tensor.
+
+    An index is a name or the canonical text of an affine index (`einad.front.notation_affine`).
+    """
 
     name: str
     indices: tuple[str, ...] = ()
     at: int = field(default=0, compare=False)
+    padded: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names in the indices, in order of first appearance."""
+        return names_of(self.indices)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every index is a name."""
+        return all(map(is_plain, self.indices))
 
 
 @dataclass(frozen=True)
@@ -178,7 +193,7 @@ def free(expr: Expr) -> tuple[str, ...]:
     ('i', 'j', 'l')
     """
     if isinstance(expr, Factor):
-        return tuple(dict.fromkeys(expr.indices))
+        return expr.names
     inside = tuple(dict.fromkeys(index for part in parts(expr) for index in free(part)))
     if isinstance(expr, Binder):
         return tuple(index for index in inside if index not in expr.indices)
@@ -190,7 +205,7 @@ def index_names(expr: Expr) -> set[str]:
     names: set[str] = set()
     for found in every(expr):
         if isinstance(found, Factor | Binder):
-            names.update(found.indices)
+            names.update(names_of(found.indices))
     return names
 
 

@@ -12,7 +12,9 @@ from itertools import count
 
 from einad.errors import ShapeError, point_at
 from einad.front.notation import Program
+from einad.front.notation_affine import is_plain
 from einad.front.notation_print import tensor_text
+from einad.front.notation_ranges import Ranges
 from einad.front.notation_records import DELTA, Binder, Factor, Statement, every
 from einad.ir.expr import Shape
 
@@ -31,9 +33,14 @@ def classes(program: Program) -> Classes:
     union = Union()
     for k, statement in enumerate(program.statements):
         for use in _uses(statement):
+            for name in use.names:
+                union.find((k, name))
             for axis, index in enumerate(use.indices):
-                other: Hashable = (k, use.indices[0]) if use.name == DELTA else (use.name, axis)
-                union.join((k, index), other)
+                if use.name != DELTA:
+                    union.find((use.name, axis))
+                if is_plain(index) and (use.name != DELTA or use.is_plain):
+                    other: Hashable = (k, use.indices[0]) if use.name == DELTA else (use.name, axis)
+                    union.join((k, index), other)
         for part in every(statement.expression):
             if isinstance(part, Binder):
                 for index in part.indices:
@@ -112,6 +119,19 @@ class Sizes:
                 "An index has one size; check the shapes, or give one of the two axes another index"
             )
         self.reasons.setdefault(number, reason)
+
+    def resolve(self) -> None:
+        """Find the sizes that affine indices say, and check that these stay inside their tensors.
+
+        Raises
+        ------
+        ShapeError
+            If an index leaves its tensor without ``pad(..)``.
+        """
+        ranges = Ranges(self.program, self.classes.of_index, self.classes.of_axis, self.values)
+        for number, size, reason in ranges.resolve():
+            self._set(number, size, reason)
+        ranges.check()
 
     def fill_generic(self) -> None:
         """Give every class without a size a prime of its own: equal sizes then mean equal classes."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from einad.errors import ShapeError
+from einad.front.indexing import take
 from einad.front.lifting import Axis, as_node, axis_index, axis_tuple, fit, whole
 from einad.front.numpy_shapes import cut_slice, ravel, reshape, shape_tuple, swapaxes
 from einad.ir import build
@@ -78,31 +79,77 @@ def tile(A: Any, reps: Any) -> Node:
 
 
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Node:
-    """Every entry repeated the same number of times."""
+    """Every entry repeated: all the same number of times, or each its own."""
     if axis is None:
         return repeat(ravel(a), repeats, 0)
     node = as_node(a)
-    k, count = axis_index(axis, node.ndim), whole(repeats, "repeats")
+    k = axis_index(axis, node.ndim)
+    counts = np.asarray(repeats) if isinstance(repeats, list | tuple | np.ndarray) else None
+    if counts is not None and counts.size != 1:
+        return take(node, np.repeat(np.arange(node.shape[k]), counts), k)
+    count = whole(repeats if counts is None else counts.item(), "repeats")
     labels: list[Any] = list(range(node.ndim))
     output = [*labels[: k + 1], "times", *labels[k + 1 :]]
     repeated = build.einsum([labels], output, [node], {"times": count})
     return structured.reshape(repeated, (*node.shape[:k], node.shape[k] * count, *node.shape[k + 1 :]))
 
 
-def pad(array: Any, pad_width: Any, mode: str = "constant", *, constant_values: Any = 0) -> Node:
-    """A frame of constants around the tensor."""
+def pad(
+    array: Any,
+    pad_width: Any,
+    mode: str = "constant",
+    *,
+    constant_values: Any = 0,
+    reflect_type: str = "even",
+) -> Node:
+    """A frame around the tensor: constants, or entries of the tensor itself (edge, reflect, symmetric, wrap)."""
     node = as_node(array)
+    widths = _per_side(pad_width, node.ndim)
+    if any(width < 0 for pair in widths for width in pair):
+        raise ValueError(f"np.pad cannot pad by negative widths, got {pad_width}")
+    if mode in _FRAMES and reflect_type == "even":
+        for axis, pair in enumerate(widths):
+            if any(pair):
+                node = moved(node, axis, np.pad(np.arange(node.shape[axis]), pair, _FRAMES[mode]))
+        return node
     if mode != "constant":
-        raise TypeError(f"np.pad with mode={mode!r} is not supported on traced tensors; write np.concatenate of slices")
-    widths, values = _per_side(pad_width, node.ndim), _per_side(constant_values, node.ndim, node.dtype)
+        raise TypeError(
+            f"np.pad with mode={mode!r} and reflect_type={reflect_type!r} is not supported on traced tensors; known "
+            f"are constant, {', '.join(_FRAMES)}; for others write np.concatenate of slices"
+        )
+    values = _per_side(constant_values, node.ndim, node.dtype)
     for axis, ((before, after), filling) in enumerate(zip(widths, values, strict=True)):
-        if before < 0 or after < 0:
-            raise ValueError(f"np.pad cannot pad by negative widths, got {pad_width}")
         size = before + node.shape[axis] + after
         padded = structured.place_slice(node, axis, before, 1, size)
         frames = [_frame(padded, axis, *side) for side in ((0, before, filling[0]), (size - after, after, filling[1]))]
         node = build.add(padded, *[frame for frame in frames if frame is not None])
     return node
+
+
+_FRAMES: dict[str, Any] = {mode: mode for mode in ("edge", "reflect", "symmetric", "wrap")}
+
+
+def moved(x: Node, axis: int, positions: Any) -> Node:
+    """``y[.., j, ..] = x[.., positions[j], ..]`` for positions in few runs of steps 1, -1 or 0: slices, joined."""
+    entries = [int(p) for p in np.asarray(positions)]
+    pieces, start = [], 0
+    while start < len(entries):
+        stop, step = start + 1, 0
+        if stop < len(entries) and abs(entries[stop] - entries[start]) <= 1:
+            step = entries[stop] - entries[start]
+            while stop < len(entries) and entries[stop] - entries[stop - 1] == step:
+                stop += 1
+        pieces.append(_run(x, axis, entries[start], step, stop - start))
+        start = stop
+    return structured.concatenate(pieces, axis) if pieces else cut_slice(x, axis, 0, 1, 0)
+
+
+def _run(x: Node, axis: int, start: int, step: int, count: int) -> Node:
+    if step or count == 1:
+        return cut_slice(x, axis, start, step or 1, count)
+    picked = structured.pick(x, axis, start)
+    labels: list[Any] = list(range(picked.ndim))
+    return build.einsum([labels], [*labels[:axis], "times", *labels[axis:]], [picked], {"times": count})
 
 
 def _per_side(widths: Any, ndim: int, dtype: Any = int) -> list[tuple[Any, Any]]:

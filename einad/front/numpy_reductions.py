@@ -36,7 +36,7 @@ def sum_axes(x: Node, axes: tuple[int, ...], keepdims: bool, dtype: Any = None, 
     return build.einsum([labels], output, [x], dict(ones), coefficient, dtype)
 
 
-def _sum_dtype(ufunc: np.ufunc, dtype: DType) -> DType:
+def sum_dtype(ufunc: np.ufunc, dtype: DType) -> DType:
     """The dtype of sums and products: small integers and bool count in the platform's integer."""
     found: DType = ufunc.reduce(np.ones(1, dtype)).dtype
     return found
@@ -49,7 +49,7 @@ def sum_(
     refuse_out("sum", out)
     node = as_node(a) if dtype is None else cast(a, dtype, "np.sum")
     axes = axis_tuple(axis, node.ndim)
-    total = sum_axes(node, axes, keepdims, _sum_dtype(np.add, node.dtype) if dtype is None else node.dtype)
+    total = sum_axes(node, axes, keepdims, sum_dtype(np.add, node.dtype) if dtype is None else node.dtype)
     return total if initial is None else build.cast(_add_number(total, initial), total.dtype)
 
 
@@ -157,7 +157,7 @@ def prod(
     """The product over axes by repeated halving: right at zeros, differentiable to any order."""
     refuse_out("prod", out)
     node = as_node(a)
-    node = cast(node, _sum_dtype(np.multiply, node.dtype) if dtype is None else dtype, "np.prod")
+    node = cast(node, sum_dtype(np.multiply, node.dtype) if dtype is None else dtype, "np.prod")
     axes = axis_tuple(axis, node.ndim)
     product = keep_axes(_halve(_merge_last(node, axes)), axes, keepdims)
     return product if initial is None else build.cast(multiply(product, initial), product.dtype)
@@ -268,7 +268,7 @@ def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None)
     k = axis_index(axis, node.ndim)
     n, labels = node.shape[k], list(range(node.ndim))
     output = [node.ndim if label == k else label for label in labels]
-    wanted = _sum_dtype(np.add, node.dtype) if dtype is None else node.dtype
+    wanted = sum_dtype(np.add, node.dtype) if dtype is None else node.dtype
     return build.einsum([[node.ndim, k], labels], output, [Step((n, n)), node], None, 1, wanted)
 
 

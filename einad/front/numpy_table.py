@@ -15,12 +15,15 @@ from einad.front import indexing
 from einad.front import numpy_choices as choices
 from einad.front import numpy_contractions as contractions
 from einad.front import numpy_elementwise as pointwise
+from einad.front import numpy_fourier as fourier
 from einad.front import numpy_joining as joining
 from einad.front import numpy_moves as moves
 from einad.front import numpy_norms as norms
 from einad.front import numpy_queries as queries
 from einad.front import numpy_reductions as reductions
 from einad.front import numpy_shapes as shapes
+from einad.front import numpy_sorting as sorting
+from einad.front import numpy_windows as windows
 from einad.ops.pointwise import POINTWISE
 
 Function = Callable[..., Any]
@@ -106,6 +109,14 @@ NAMES: dict[str, Function] = {
     "astype": pointwise.astype,
     "take": indexing.take,
     "take_along_axis": indexing.take_along_axis,
+    "argsort": sorting.argsort,
+    "sort": sorting.sort,
+    "argpartition": sorting.argpartition,
+    "partition": sorting.partition,
+    "median": sorting.median,
+    "compress": sorting.compress,
+    "extract": sorting.extract,
+    "choose": sorting.choose,
     # reductions
     "sum": reductions.sum_,
     "mean": reductions.mean,
@@ -146,6 +157,14 @@ NAMES: dict[str, Function] = {
     "unstack": joining.unstack,
     "diff": joining.diff,
     "trapezoid": joining.trapezoid,
+    # windows and neighbours
+    "convolve": windows.convolve,
+    "correlate": windows.correlate,
+    "lib.stride_tricks.sliding_window_view": windows.sliding_window_view,
+    "ediff1d": windows.ediff1d,
+    "gradient": windows.gradient,
+    "cumprod": windows.cumprod,
+    "cumulative_prod": windows.cumulative_prod,
     # elementwise functions that are no ufuncs
     "where": choices.where,
     "select": choices.select,
@@ -157,6 +176,23 @@ NAMES: dict[str, Function] = {
     "angle": pointwise.angle,
     "nan_to_num": choices.nan_to_num,
     "isclose": choices.isclose,
+    # Fourier transforms
+    "fft.fft": fourier.fft,
+    "fft.ifft": fourier.ifft,
+    "fft.rfft": fourier.rfft,
+    "fft.irfft": fourier.irfft,
+    "fft.hfft": fourier.hfft,
+    "fft.ihfft": fourier.ihfft,
+    "fft.fft2": fourier.fft2,
+    "fft.ifft2": fourier.ifft2,
+    "fft.rfft2": fourier.rfft2,
+    "fft.irfft2": fourier.irfft2,
+    "fft.fftn": fourier.fftn,
+    "fft.ifftn": fourier.ifftn,
+    "fft.rfftn": fourier.rfftn,
+    "fft.irfftn": fourier.irfftn,
+    "fft.fftshift": fourier.fftshift,
+    "fft.ifftshift": fourier.ifftshift,
     # queries
     "shape": queries.shape,
     "ndim": queries.ndim,
@@ -186,6 +222,7 @@ HINTS: dict[str, str] = {
     "array": "einad.numpy.array",
     "fill_diagonal": "x - np.diag(np.diag(x)) + np.diag(v)",
     "copyto": "np.where(mask, new, old)",
+    "put_along_axis": "np.where(np.arange(n) == indices, values, x)",
     "put": "np.where or np.concatenate",
     "putmask": "np.where(mask, new, old)",
     "insert": "np.concatenate of slices",

@@ -2,7 +2,8 @@
 
 ::
 
-    node  = Input | Literal | Affine | Step                          (leaves)
+    node  = Input | Literal | Affine | Step | DFT                    (leaves)
+          | OneHot node length
           | Einsum spec coefficient node* | Map row node+ | Add node+ | Call row node*
 
 Interning makes "the same expression" mean ``is``. Shape and dtype are fixed at birth. A constructor checks
@@ -149,7 +150,13 @@ class Literal(Node):
         return cast(Literal, _interned(cls, key, array.shape, dtype, (), array))
 
 
-class Affine(Node):
+class Structured(Node):
+    """A tensor known by a formula, the operand of an Einsum; it is contracted with, never stored."""
+
+    __slots__ = ()
+
+
+class Affine(Structured):
     """The structured operand ``[coefficients . index + offset == 0]``: 1 where it holds, else 0; never stored.
 
     Slices, flips, padding, windows and reshapes are einsums with it. ``y[j] = x[2*j + 1]`` is
@@ -168,7 +175,7 @@ class Affine(Node):
         return cast(Affine, _interned(cls, key, tuple(shape), BOOL, (), tuple(coefficients), offset))
 
 
-class Step(Node):
+class Step(Structured):
     """The structured operand ``[i >= j + offset]`` of shape (i, j); cumulative sums and triangles; never stored."""
 
     __slots__ = ("offset",)
@@ -179,6 +186,45 @@ class Step(Node):
         if len(shape) != 2:
             raise ShapeError(f"Step has two axes, got shape {shape}")
         return cast(Step, _interned(cls, (cls, shape, offset), tuple(shape), BOOL, (), offset))
+
+
+class DFT(Structured):
+    """The structured operand ``exp(sign · 2πi · j·k / period)`` of shape (j, k); Fourier transforms; never stored.
+
+    Fewer rows than the period are a transform of a signal padded with zeros, fewer columns the first frequencies of it.
+    """
+
+    __slots__ = ("period", "sign")
+    fields = ("period", "sign")
+    period: int
+    sign: int
+
+    def __new__(cls, shape: Shape, period: int, sign: int = -1, dtype: Any = complex) -> DFT:
+        shape, dtype = tuple(shape), _numeric(dtype)
+        if len(shape) != 2 or max(shape) > period or sign not in (1, -1) or dtype.kind != "c":
+            raise ShapeError(
+                f"DFT has two axes of at most {period} entries (its period), a sign of 1 or -1 and a complex dtype; "
+                f"found shape {shape}, sign {sign}, dtype {dtype}"
+            )
+        return cast(DFT, _interned(cls, (cls, shape, period, sign, dtype), shape, dtype, (), period, sign))
+
+
+class OneHot(Structured):
+    """The structured operand ``[indices[n] == v]`` of shape (*n, v): gather, scatter and selection; never stored.
+
+    ``indices`` are whole numbers from 0 to below ``length``, so each row has exactly one 1. ``y[n,c] = x[i[n],c]`` is
+    ``Y[n,c] = X[v,c] * OneHot(i)[n,v]``.
+    """
+
+    __slots__ = ("length",)
+    fields = ("length",)
+    length: int
+
+    def __new__(cls, indices: Node, length: int) -> OneHot:
+        if indices.dtype.kind not in "iu":
+            raise ShapeError(f"OneHot needs indices of an integer dtype, got {indices.dtype}")
+        shape = (*indices.shape, length)
+        return cast(OneHot, _interned(cls, (cls, indices, length), shape, BOOL, (indices,), length))
 
 
 class Einsum(Node):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
-from einad.ir.expr import Add, Call, Einsum, Map, Node
+from einad.ir.expr import Add, Call, Einsum, Map, Node, OneHot
 
 
 def topological(roots: Iterable[Node], stop: Container[Node] = frozenset()) -> list[Node]:
@@ -49,6 +49,8 @@ def rebuild(node: Node, children: tuple[Node, ...]) -> Node:
         return Add(*children)
     if isinstance(node, Call):
         return Call(node.row, children, node.params)
+    if isinstance(node, OneHot):
+        return OneHot(children[0], node.length)
     return node
 
 

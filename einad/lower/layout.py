@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any, NamedTuple
 
-from einad.ir.expr import Add, Affine, Call, Einsum, Map, Node, Shape, Step
+from einad.ir.expr import Add, Call, Einsum, Map, Node, Shape, Structured
 from einad.ir.spec import Labels
 from einad.ir.walk import topological
 from einad.lower.placed import Value
@@ -83,7 +83,7 @@ class Readers:
         if not isinstance(reader, Einsum):
             return [Wish(tuple(range(reader.children[k].ndim)))]
         labels, spec = reader.spec.inputs[k], reader.spec
-        if len(set(labels)) < len(labels) or any(isinstance(child, Affine | Step) for child in reader.children):
+        if len(set(labels)) < len(labels) or any(isinstance(child, Structured) for child in reader.children):
             return []
         if len(reader.children) == 2 and not set(labels) <= set(spec.output):
             return [_contracted(reader, k, values)]

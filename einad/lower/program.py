@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
-from einad.ir.expr import Affine, DType, Scalar, Shape, Step
+from einad.ir.expr import DType, Scalar, Shape, Structured
 
 Strides = tuple[int, ...]
 ViewStep = tuple[str, Any]
@@ -65,7 +65,7 @@ class Constant(NamedTuple):
 class Dense(NamedTuple):
     """A structured operand stored after all, as an array made once per plan; ``summed`` is an axis summed over."""
 
-    node: Affine | Step
+    node: Structured
     dtype: DType
     summed: int | None = None
 

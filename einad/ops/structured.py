@@ -8,20 +8,58 @@ from __future__ import annotations
 import numpy as np
 
 from einad.ir import build
-from einad.ir.expr import Affine, Array, Node, Shape, Step
+from einad.ir.expr import DFT, Affine, Array, DType, Node, Scalar, Shape, Step, Structured
 
 
-def dense(node: Affine | Step) -> Array:
-    """The array of ones and zeros that a structured operand stands for (bool).
+def dense(node: Structured) -> Array:
+    """The array that a structured operand stands for: ones and zeros (bool), or roots of unity for a DFT.
 
     >>> dense(Affine((4, 2), (-1, 2), 1)).astype(int).tolist()
     [[0, 0], [1, 0], [0, 0], [0, 1]]
     """
+    if isinstance(node, DFT):
+        return _roots_of_unity(node)
     grids = np.indices(node.shape, sparse=True)
     if isinstance(node, Step):
         return np.asarray(grids[0] >= grids[1] + node.offset)
+    assert isinstance(node, Affine)
     total = sum((c * g for c, g in zip(node.coefficients, grids, strict=True)), start=np.int64(node.offset))
     return np.broadcast_to(np.asarray(total == 0), node.shape)
+
+
+def _roots_of_unity(node: DFT) -> Array:
+    """``exp(sign · 2πi · j·k / n)``: the n-th roots of unity, taken at ``j·k`` modulo n."""
+    roots = np.exp(node.sign * 2j * np.pi * np.arange(node.period) / node.period).astype(node.dtype)
+    j, k = np.indices(node.shape, sparse=True)
+    return np.asarray(roots[j * k % node.period])
+
+
+def fourier(x: Node, axis: int, period: int, count: int, sign: int = -1, coefficient: Scalar = 1) -> Node:
+    """``y[.., k, ..] = coefficient * x[.., j, ..] exp(sign · 2πi · j·k / period)``, summed over j, for ``count`` k."""
+    labels = list(range(x.ndim))
+    output = [x.ndim if label == axis else label for label in labels]
+    operand = DFT((x.shape[axis], count), period, sign, fourier_dtype(x.dtype))
+    return build.einsum([labels, [axis, x.ndim]], output, [x, operand], None, coefficient, operand.dtype)
+
+
+def fourier_dtype(dtype: DType) -> DType:
+    """The complex dtype that NumPy's transforms give for tensors of a dtype.
+
+    >>> fourier_dtype(np.dtype(np.float32)), fourier_dtype(np.dtype(int))
+    (dtype('complex64'), dtype('complex128'))
+    """
+    return np.dtype(np.complex64 if dtype.char in "efF" else np.complex128)
+
+
+def one_hot(indices: Array, length: int) -> Array:
+    """The array that ``OneHot`` stands for (bool); every index must lie in ``range(length)``.
+
+    >>> one_hot(np.array([2, 0]), 3).astype(int).tolist()
+    [[0, 0, 1], [1, 0, 0]]
+    """
+    if indices.size and not 0 <= indices.min() <= indices.max() < length:
+        raise IndexError(f"the indices of a OneHot of length {length} lie between 0 and {length - 1}")
+    return np.asarray(indices[..., np.newaxis] == np.arange(length))
 
 
 def take_slice(x: Node, axis: int, start: int, step: int, count: int) -> Node:

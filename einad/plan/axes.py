@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from einad.ir.expr import Add, Call, Einsum, Map, Node
+from einad.ir.expr import Add, Call, Einsum, Map, Node, OneHot
 from einad.ir.spec import Labels, Spec
 from einad.ops.reductions import FUNCTIONS
+from einad.ops.selection import POSITIONS
 from einad.ops.symmetric import GRAM, PACK, TRIANGLE, UNPACK, WEIGHTED_GRAM
 
 
@@ -97,8 +98,12 @@ def notation(node: Node) -> Spec | None:
     """
     if isinstance(node, Einsum):
         return node.spec
+    if isinstance(node, OneHot):
+        return Spec((tuple(range(node.ndim - 1)),), tuple(range(node.ndim)))
     if not isinstance(node, Call):
         return None
+    if node.row is POSITIONS:
+        return Spec((tuple(range(node.ndim)),), tuple(range(node.ndim)))
     if FUNCTIONS.get(node.row.name) is node.row:
         return _reduction(node)
     if node.row is GRAM:

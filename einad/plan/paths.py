@@ -12,9 +12,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from einad.ir import build
-from einad.ir.expr import Affine, DType, Einsum, Node, Step
+from einad.ir.expr import DType, Einsum, Node, OneHot, Structured
 from einad.ir.spec import Labels
 from einad.ir.walk import rebuild, transform
+from einad.plan.cost import node_flops, product
 from einad.plan.exact import Path
 from einad.plan.search import best_path, path_flops
 
@@ -61,10 +62,34 @@ class _Network:
 
     def contract(self) -> Node:
         """The root of the tree."""
+        given = frozenset(self.operands.values())
         for k in list(self.operands):
             self._simplify(k)
-        while len(self.operands) > 2 and (pair := self._absorbable()) is not None:
-            self._merge(*pair)
+        self._absorb(grows=False)
+        if not self._absorbable(grows=True):
+            return self._finished()
+        windows = self._copied()
+        windows._absorb(grows=True)
+        return min(windows._finished(), self._finished(), key=lambda root: _work(root, given))
+
+    def _copied(self) -> _Network:
+        """The same network, to be contracted in another order."""
+        found = object.__new__(_Network)
+        found.__dict__.update(self.__dict__)
+        found.labels, found.operands, found.uses = dict(self.labels), dict(self.operands), Counter(self.uses)
+        return found
+
+    def _absorb(self, grows: bool) -> None:
+        while len(self.operands) > 2 and (pairs := self._absorbable(grows)):
+            self._merge(*(min(pairs, key=self._growth) if grows else pairs[0]))
+
+    def _growth(self, pair: tuple[int, int]) -> tuple[float, bool]:
+        """How many times as many elements as its stored operand a pair has; windows of windows before others."""
+        growth = self._size(self._kept(*pair)) / max(self._size(self.labels[pair[1]]), 1)
+        return growth, not _is_window(self.operands[pair[1]])
+
+    def _finished(self) -> Node:
+        """The root of the tree, the pairs that are left chosen by their FLOPs."""
         for pair in self._path():
             self._merge(*pair)
         labels, operands = list(self.labels.values()), list(self.operands.values())
@@ -75,24 +100,38 @@ class _Network:
         """Sum what stands on operand ``k`` alone, and take its diagonals."""
         labels, operand = self.labels[k], self.operands[k]
         kept = tuple([label for label in dict.fromkeys(labels) if self.uses[label] > 1 or label in self.output])
-        if len(kept) == len(labels) or isinstance(operand, Affine | Step):
+        if len(kept) == len(labels) or (isinstance(operand, Structured) and not self._is_counted(operand)):
             return
         self.uses.subtract(set(labels) - set(kept))
         self.labels[k] = kept
         self.operands[k] = build.einsum([labels], kept, [operand], self.sizes, 1, self.dtype)
 
-    def _structured(self) -> list[int]:
-        return [k for k, operand in self.operands.items() if isinstance(operand, Affine | Step)]
+    def _is_counted(self, operand: Node) -> bool:
+        """Whether to sum a OneHot by itself: beside other structured operands only, which are never stored either."""
+        return isinstance(operand, OneHot) and len(self._structured()) == len(self.operands)
 
-    def _absorbable(self) -> tuple[int, int] | None:
-        """A structured operand and one whose labels shared with it nobody else needs: a view or one cheap pass."""
+    def _structured(self) -> list[int]:
+        return [k for k, operand in self.operands.items() if isinstance(operand, Structured)]
+
+    def _absorbable(self, grows: bool) -> list[tuple[int, int]]:
+        """Structured operands, and those whose labels shared with them nobody else needs: a view or one cheap pass.
+
+        Windows that overlap are more than what they are taken from, and adding them up again (their adjoint) may come
+        last: with ``grows`` they are among the pairs.
+        """
         structured = self._structured()
-        for s in structured:
+        found: list[tuple[int, int]] = []
+        for s in structured if len(self.operands) > 2 else ():
             for k in self.operands:
                 shared = set(self.labels[s]) & set(self.labels[k])
-                if k not in structured and shared and shared.isdisjoint(self._kept(s, k)):
-                    return s, k
-        return None
+                if k in structured or not shared or not shared.isdisjoint(kept := self._kept(s, k)):
+                    continue
+                if grows or self._size(kept) <= self._size(self.labels[k]):
+                    found.append((s, k))
+        return found
+
+    def _size(self, labels: Iterable[int]) -> int:
+        return product([self.sizes[label] for label in set(labels)])
 
     def _path(self) -> list[tuple[int, int]]:
         """Pairs of numbers; structured operands that are left come first or last, whichever takes fewer FLOPs."""
@@ -143,3 +182,30 @@ class _Network:
         return tuple(
             [label for label in order if label in self.output or self.uses[label] > (label in a) + (label in b)]
         )
+
+
+def _work(root: Node, given: frozenset[Node]) -> float:
+    """What a tree over given nodes costs, in elements moved, 16 FLOPs of a product as one.
+
+    Results are written once. Windows are copied once, for the product they stand in, and windows of windows are views.
+    What is added up again is written, cleared, read and added to.
+    """
+    total, stack = 0.0, [root]
+    while stack:
+        node = stack.pop()
+        below = [child for child in node.children if child not in given]
+        total += _work_of(node) - sum(child.size for child in below if _is_window(node) and _is_window(child))
+        stack.extend(below)
+    return total
+
+
+def _work_of(node: Node) -> float:
+    stored = [child.size for child in node.children if not isinstance(child, Structured)]
+    moved = node.size if _is_window(node) or len(stored) == len(node.children) else 3 * max(node.size, *stored, 0)
+    return node_flops(node) / 16 + moved
+
+
+def _is_window(node: Node) -> bool:
+    """Whether a node is windows: a stored and a structured operand that have fewer elements than it."""
+    stored = [child.size for child in node.children if not isinstance(child, Structured)]
+    return len(stored) == 1 < len(node.children) and stored[0] <= node.size

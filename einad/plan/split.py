@@ -12,21 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
-from typing import NamedTuple
 
 from einad.ir import build
 from einad.ir.expr import Add, Einsum, Input, Literal, Map, Node, Shape
 from einad.ir.walk import rebuild, transform
 from einad.plan.axes import Axes, is_constant
 from einad.plan.cost import is_view
+from einad.plan.cut import Cut
 from einad.plan.roles import Role, late_numbers, role_of
-
-
-class Cut(NamedTuple):
-    """The key of a part's input: its number, and the strides in elements that it has as a slice of a whole array."""
-
-    number: int
-    strides: tuple[int, ...]
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import NamedTuple
 
-from einad.ir.expr import Affine, Call, Einsum, Map, Node, Step
+from einad.ir.expr import Call, Einsum, Map, Node, Structured
 from einad.ir.walk import topological
 from einad.ops.symmetric import GRAM, WEIGHTED_GRAM
 from einad.plan.axes import Axes
@@ -156,7 +156,7 @@ def _is_product(node: Node) -> bool:
         return node.row in (GRAM, WEIGHTED_GRAM)
     if not isinstance(node, Einsum):
         return False
-    if len(node.children) < 2 or any(isinstance(child, Affine | Step) for child in node.children):
+    if len(node.children) < 2 or any(isinstance(child, Structured) for child in node.children):
         return False
     a, b = set(node.spec.inputs[0]), set(node.spec.inputs[1])
     return bool(a - b and b - a and a & b and node.spec.contracted)

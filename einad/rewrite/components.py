@@ -14,7 +14,7 @@ from itertools import chain
 import numpy as np
 
 from einad.ir import build
-from einad.ir.expr import DType, Einsum, Node, promote
+from einad.ir.expr import DFT, DType, Einsum, Node, OneHot, promote
 from einad.ir.spec import canonical
 from einad.rewrite.compose import Labels, Product
 from einad.rewrite.rank import Rank
@@ -39,7 +39,7 @@ def split_components(product: Product, rank: RankOf) -> Node:
     inputs: list[Labels] = []
     operands: list[Node] = []
     for group in _connected(order.inputs, contracted):
-        if contracted.isdisjoint(order.inputs[group[0]]):
+        if contracted.isdisjoint(order.inputs[group[0]]) or _is_batched_one_hot(order, group):
             inputs.append(order.inputs[group[0]])
             operands.append(order.operands[group[0]])
         else:
@@ -50,6 +50,15 @@ def split_components(product: Product, rank: RankOf) -> Node:
     if len(operands) > MAX_FACTORS:
         return _few_factors(whole, rank).build()
     return _canonical_order(whole, rank).build()
+
+
+def _is_batched_one_hot(product: Product, group: list[int]) -> bool:
+    """Whether a core would be a batch of counts for each index of another operand, far larger than that."""
+    k = group[0]
+    if len(group) > 1 or not isinstance(product.operands[k], OneHot):
+        return False
+    others = set(chain(*product.inputs[:k], *product.inputs[k + 1 :]))
+    return not others.isdisjoint(product.inputs[k][:-1])
 
 
 def _canonical_order(product: Product, rank: RankOf) -> Product:
@@ -79,13 +88,15 @@ def _canonical_order(product: Product, rank: RankOf) -> Product:
 
 
 def swapped_axes(node: Node) -> tuple[int, ...] | None:
-    """The order of its axes in which a product of a tensor with itself is the same: exchange the two operands.
+    """The order of its axes in which a product of a tensor with itself, or a DFT, is the same: exchanged.
 
     >>> from einad.ir.expr import Input
     >>> X = Input("X", (2, 3))
     >>> swapped_axes(build.einsum(["ij", "kj"], "ik", [X, X]))
     (1, 0)
     """
+    if isinstance(node, DFT) and node.shape[0] == node.shape[1]:
+        return 1, 0
     if not isinstance(node, Einsum) or len(node.children) != 2 or node.children[0] is not node.children[1]:
         return None
     first, second, output = *node.spec.inputs, node.spec.output

@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import prod
 
 from einad.ir import build
-from einad.ir.expr import Add, Einsum, Node
+from einad.ir.expr import Add, Affine, Einsum, Node
 from einad.rewrite.compose import Product, compose, keeps_value
 
 
@@ -34,9 +34,12 @@ def _is_sum_of_deltas(operand: Node) -> bool:
 
 
 def _is_delta(term: Node) -> bool:
-    if not isinstance(term, Einsum) or term.spec.contracted:
+    """A Kronecker delta, or a band of one: zero but where a structured operand ties axes to one another."""
+    if not isinstance(term, Einsum) or term.spec.contracted or not keeps_value(term):
         return False
-    return len(set(term.spec.output)) < term.ndim and keeps_value(term)
+    return len(set(term.spec.output)) < term.ndim or any(
+        isinstance(child, Affine) and sum(c != 0 for c in child.coefficients) > 1 for child in term.children
+    )
 
 
 def _with_term(product: Product, k: int, term: Node) -> Product:
@@ -46,4 +49,11 @@ def _with_term(product: Product, k: int, term: Node) -> Product:
 
 
 def _assignments(product: Product) -> int:
-    return prod(product.sizes.values())
+    """How many assignments of labels give a product that may differ from zero: each structured operand fixes one."""
+    free = dict(product.sizes)
+    for labels, operand in zip(product.inputs, product.operands, strict=True):
+        if isinstance(operand, Affine):
+            fixed = [x for x, c in zip(labels, operand.coefficients, strict=True) if abs(c) == 1 and x in free]
+            if fixed:
+                del free[max(fixed, key=free.__getitem__)]
+    return prod(free.values())

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from einad.ir import build
-from einad.ir.expr import Add, Affine, Einsum, Map, Node, Step
+from einad.ir.expr import Add, Einsum, Map, Node, Structured
 from einad.ir.walk import rebuild, topological, transform
 
 Axes = tuple[int, ...]
@@ -78,7 +78,7 @@ def _is_reducible(node: Node, axes: Axes) -> bool:
     return all(
         len(set(labels)) == child.ndim
         for child, labels in zip(node.children, _uses(node, axes), strict=True)
-        if isinstance(child, Affine | Step)
+        if isinstance(child, Structured)
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from einad.ir.expr import Add, Affine, Einsum, Node, Step
+from einad.ir.expr import Add, Einsum, Node, Structured
 from einad.ir.walk import rebuild, topological, transform, use_counts
 from einad.rewrite.components import RankOf, split_components
 from einad.rewrite.compose import Product, compose, keeps_value
@@ -12,6 +12,8 @@ from einad.rewrite.deltas import distribute
 from einad.rewrite.diagonal import take_diagonals
 from einad.rewrite.factor import factor_common
 from einad.rewrite.rank import Ranks
+from einad.rewrite.selection import simplify_selections
+from einad.rewrite.substitute import substitute
 from einad.rewrite.sums import merge_terms
 
 MAX_PRODUCT = 16
@@ -76,6 +78,8 @@ def _pass(roots: Sequence[Node], rank: Ranks, settled: set[Node]) -> list[Node]:
 
 
 def _product(product: Product, rank: RankOf, single_use: Callable[[Node], bool], settled: set[Node]) -> Node:
+    product = substitute(product)
+    product = simplify_selections(product)
     parts = distribute(product)
     if parts is None:
         found = split_components(product, rank)
@@ -155,4 +159,4 @@ def _is_product(node: Node) -> bool:
 
 
 def _structured(operands: tuple[Node, ...]) -> bool:
-    return any(isinstance(operand, Affine | Step) for operand in operands)
+    return any(isinstance(operand, Structured) for operand in operands)

@@ -16,7 +16,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from einad.ir.expr import Add, Affine, Einsum, Map, Node, Pointwise, Scalar, Step
+from einad.ir.expr import Add, Einsum, Map, Node, Pointwise, Scalar, Structured
 from einad.ir.walk import topological
 
 PRIME = 2**31 - 1
@@ -38,7 +38,7 @@ def fingerprints(roots: Sequence[Node], known: Mapping[Node, Residues] | None = 
     for number, node in enumerate(order):
         if node in found:
             continue
-        if isinstance(node, Affine | Step) or node.dtype.kind == "c":
+        if isinstance(node, Structured) or node.dtype.kind == "c":
             return None
         args = [found[child] for child in node.children]
         if isinstance(node, Map):  # functions are told apart by their row: two of a user's may share a name

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from einad.ir import build
-from einad.ir.expr import Affine, Einsum, Map, Node, Step
+from einad.ir.expr import Einsum, Map, Node, Structured
 from einad.rewrite.families import Member
 from einad.rewrite.stacks import row_of, stack, stack_copies
 
@@ -106,4 +106,4 @@ def _batched_einsum(group: Group, first: Einsum, summed: bool) -> Node:
 
 def is_plain(node: Node) -> bool:
     """Whether a node holds floating-point numbers and is no structured operand."""
-    return node.dtype.kind in "fc" and not isinstance(node, Affine | Step)
+    return node.dtype.kind in "fc" and not isinstance(node, Structured)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from zlib import crc32
 
-from einad.ir.expr import Add, Affine, Call, Einsum, Input, Map, Node, Step
+from einad.ir.expr import Add, Call, Einsum, Input, Map, Node, Structured
 from einad.ir.walk import topological
 
 
@@ -73,6 +73,7 @@ def _own(node: Node) -> tuple[object, ...]:
         return 3, crc32(f"{node.row.name} {node.params}".encode())
     if isinstance(node, Add):
         return (4,)
-    if isinstance(node, Affine | Step):
-        return 5, crc32(repr(getattr(node, "coefficients", ())).encode()), node.offset
+    if isinstance(node, Structured):
+        fields = [getattr(node, field) for field in node.fields]
+        return 5, crc32(f"{type(node).__name__} {fields}".encode()), node.dtype.num
     return 6, crc32(node.name.encode()) if isinstance(node, Input) else 0, node.dtype.num

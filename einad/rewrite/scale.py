@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from einad.ir import build
-from einad.ir.expr import Add, Affine, Einsum, Node, Scalar, Step, scalar_key
+from einad.ir.expr import Add, Einsum, Node, Scalar, Structured, scalar_key
 from einad.ir.walk import rebuild, topological
 
 GAIN, ROUNDS = 1.25, 3  # a copy of an operand must save this many times its size
@@ -45,7 +45,7 @@ def _carries(node: Node) -> bool:
 def _is_scalable(node: Node) -> bool:
     """Whether a node times a number can be had by scaling an operand."""
     plain = isinstance(node, Einsum | Add) and node.dtype.kind in "fc"
-    same = all(child.dtype == node.dtype or isinstance(child, Affine | Step) for child in node.children)
+    same = all(child.dtype == node.dtype or isinstance(child, Structured) for child in node.children)
     return plain and same and bool(node.children)
 
 
@@ -118,7 +118,7 @@ class _Move:
 
     def _copyable(self, node: Node) -> list[Node]:
         """The operands of which a scaled copy would do."""
-        fitting = [x for x in node.children if x.dtype == node.dtype and not isinstance(x, Affine | Step)]
+        fitting = [x for x in node.children if x.dtype == node.dtype and not isinstance(x, Structured)]
         return [x for x in fitting if node.children.count(x) == 1]
 
     def _unscale(self, node: Node) -> None:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from einad.ir import build
-from einad.ir.expr import Add, Affine, Einsum, Map, Node, Scalar, Step
+from einad.ir.expr import Add, Affine, Einsum, Map, Node, Scalar, Structured
 from einad.ir.spec import Labels
 from einad.ops.structured import take_slice
 
@@ -203,7 +203,7 @@ def _is_made(node: Node) -> bool:
     if isinstance(node, Map):
         return node.size > 1 and isinstance(node.row.evaluate, np.ufunc)
     if isinstance(node, Einsum):
-        structured = any(isinstance(child, Affine | Step) for child in node.children)
+        structured = any(isinstance(child, Structured) for child in node.children)
         return node.size > 1 and not structured and bool(node.children) and not is_view(node)
     return isinstance(node, Add) and node.size > 1
 

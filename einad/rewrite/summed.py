@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from einad.ir.expr import Affine, Einsum, Node, Step
+from einad.ir.expr import Einsum, Node, Structured
 from einad.ir.walk import rebuild, topological, transform
 from einad.rewrite.compose import compose, keeps_value
 
@@ -52,7 +52,7 @@ def _is_large_product(node: Node) -> bool:
         and not node.spec.contracted
         and node.size >= LEAST_SIZE
         and keeps_value(node)
-        and not any(isinstance(child, Affine | Step) for child in node.children)
+        and not any(isinstance(child, Structured) for child in node.children)
     )
 
 

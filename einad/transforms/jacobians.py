@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
+from importlib import import_module
 from typing import Any
 
 from einad import pipeline
 from einad.containers import unflatten
 from einad.diff import jacobian as diff
 from einad.errors import ConcretizationError, DerivativeError
-from einad.factored.build import assemble
-from einad.factored.terms import take_apart
 from einad.ir.expr import Node, Shape
 from einad.pipeline import Derived
 from einad.transforms.derivatives import Argnums, Variables
@@ -125,6 +124,8 @@ def _evaluate(
 
     x = variables.inputs
     tag = (run.purpose, "factored", *[v.name for v in x])
+    assemble = import_module("einad.factored.build").assemble  # loaded when first needed
+    take_apart = import_module("einad.factored.terms").take_apart
     values, recipe = pipeline.evaluate_derived(tag, nodes, x, lambda: Derived(*take_apart(blocks())), run.arrays)
     return list(assemble(recipe, values, shapes, name))
 
