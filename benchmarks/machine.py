@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-PACKAGES = ("einad", "numpy", "jax", "torch", "autograd")
+PACKAGES = ("einad", "numpy", "jax", "torch", "autograd", "numba")
 
 
 def machine() -> dict[str, str]:
@@ -21,7 +21,7 @@ def machine() -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "source tree" if package == "einad" else "absent"
-    return {**found, "BLAS": _blas()}
+    return {**found, "EINAD_FUSED": os.environ.get("EINAD_FUSED", "unset"), "BLAS": _blas()}
 
 
 def _lines(path: str) -> list[str]:
