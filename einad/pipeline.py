@@ -23,7 +23,6 @@ from einad.lower.order import reorder
 from einad.plan.cost import graph_bytes, graph_flops
 from einad.plan.paths import binarise
 from einad.plan.plan import Plan
-from einad.rewrite.batch import batch
 from einad.rewrite.distribute import distribute
 from einad.rewrite.engine import normalise
 from einad.rewrite.equal import merge_equal
@@ -88,6 +87,7 @@ class Choice(NamedTuple):
 
 
 FLOPS_PER_BYTE = 8
+LEAST_REPEATED = 8  # nodes
 
 
 def cheapest(candidates: Mapping[str, Callable[[], Sequence[Node]]]) -> Choice:
@@ -179,7 +179,7 @@ def _plan(
     ]
     graph = substitute(roots, dict(zip(leaves, inputs, strict=True)))
     merged = scale_before_scatters(share_coefficients(sum_products(merge_equal(binarise(normalise(graph))))))
-    batched = batch(merged)
+    batched = _batched(merged)
     graph = use_symmetry(batched)
     made = _in_parts(graph, inputs, threads, forced) or compile_graph(graph, inputs)
     if memory_limit is None or made.peak_bytes <= memory_limit:
@@ -187,6 +187,14 @@ def _plan(
     others = [] if batched == merged else [use_symmetry(merged)]
     within: Plan = _late("backends.limit").plan_within([graph, *others], inputs, memory_limit)
     return within
+
+
+def _batched(graph: list[Node]) -> list[Node]:
+    """Repeated small steps batched; few nodes repeat nothing."""
+    if len(topological(graph)) < LEAST_REPEATED:
+        return graph
+    found: list[Node] = _late("rewrite.batch").batch(graph)
+    return found
 
 
 def _in_parts(graph: Sequence[Node], inputs: Sequence[Input], threads: int, forced: bool) -> Plan | None:

@@ -48,7 +48,7 @@ def recorded(f: Callable[..., Any], args: Sequence[Any], monkeypatch: pytest.Mon
         return batch(roots)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "batch", record)
+        patch.setattr(pipeline, "_batched", record)
         pipeline.clear_cache()
         plan = ea.plan(f, *args)
     return kept, plan

@@ -56,7 +56,7 @@ def program_of(f: Any, args: tuple[Any, ...]) -> Program:
         return compile_program(program, *rest, **options)
 
     ea.clear_cache()
-    plain = {"reorder": lambda program: program, "batch": list}
+    plain = {"reorder": lambda program: program, "_batched": list}
     with mock.patch.multiple(pipeline, compile_program=compile_and_keep, **plain):
         compile_function(f, args, {}, "plan", threads=1)
     ea.clear_cache()

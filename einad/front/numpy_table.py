@@ -6,7 +6,8 @@ plain answers, such as a shape). Pointwise ufuncs need no row here: the pointwis
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -240,9 +241,17 @@ def _numpy_function(name: str) -> Any:
     return found
 
 
-FUNCTIONS: dict[Any, Function] = {
-    function: meaning for name, meaning in NAMES.items() if (function := _numpy_function(name)) is not None
-}
+def _functions(names: Iterable[str]) -> dict[Any, Function]:
+    return {function: NAMES[name] for name in names if (function := _numpy_function(name)) is not None}
+
+
+FUNCTIONS = _functions([name for name in NAMES if not name.startswith("fft.")])
+
+
+@cache
+def _transforms() -> dict[Any, Function]:
+    """The functions of ``np.fft``, which NumPy loads when it is first asked for."""
+    return _functions([name for name in NAMES if name.startswith("fft.")])
 
 
 def known_names() -> list[str]:
@@ -267,7 +276,7 @@ def ufunc_meaning(ufunc: np.ufunc) -> Function:
 
 def function_meaning(function: Any) -> Function:
     """The meaning of a NumPy function."""
-    found = FUNCTIONS.get(function)
+    found = FUNCTIONS.get(function) or _transforms().get(function)
     if found is None:
         raise unknown(f"{function.__module__.removeprefix('numpy').lstrip('.')}.{function.__name__}".lstrip("."))
     return found

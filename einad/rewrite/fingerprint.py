@@ -9,12 +9,11 @@ for a chance of about one in the prime, as formulas for any such function; an id
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from math import isfinite
+from typing import Any
 from zlib import crc32
 
 import numpy as np
-import numpy.typing as npt
 
 from einad.ir.expr import Add, Einsum, Map, Node, Pointwise, Scalar, Structured
 from einad.ir.walk import topological
@@ -23,7 +22,7 @@ PRIME = 2**31 - 1
 MAX_ASSIGNMENTS = 20_000
 NARROWING = 0  # the number of the pointwise function that a narrowing cast counts as
 
-Residues = npt.NDArray[np.int64]
+Residues = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def fingerprints(roots: Sequence[Node], known: Mapping[Node, Residues] | None = None) -> dict[Node, Residues] | None:
@@ -87,8 +86,8 @@ def _residue(value: Scalar) -> int:
     """A float is a fraction; a fraction has a residue. Infinities and NaN count as some number."""
     if not isfinite(value.real):
         return crc32(repr(value.real).encode()) % PRIME
-    fraction = Fraction(value.real)
-    return fraction.numerator * pow(fraction.denominator, -1, PRIME) % PRIME
+    numerator, denominator = value.real.as_integer_ratio()
+    return numerator * pow(denominator, -1, PRIME) % PRIME
 
 
 def _pointwise(number: int, args: list[Residues]) -> Residues:
